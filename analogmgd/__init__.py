@@ -1,0 +1,88 @@
+"""Emulator of analog neural hardware that trains itself by multiplexed gradient descent."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Backprop": "rule",
+    "Chip": "chip",
+    "Config": "config",
+    "ConfigError": "errors",
+    "Converters": "chip",
+    "DataError": "errors",
+    "Dataset": "data",
+    "Dense": "network",
+    "Device": "chip",
+    "MGD": "rule",
+    "Network": "network",
+    "Neuron": "chip",
+    "Run": "config",
+    "Trace": "trace",
+    "TraceError": "errors",
+    "contact_sheet": "contact_sheet",
+    "device": "chip",
+    "export_trace": "export",
+    "gradient": "gradients",
+    "list_datasets": "data",
+    "load_dataset": "data",
+    "plot_trace": "plot",
+    "run_config": "train",
+    "train": "train",
+}
+__all__ = [
+    "Backprop",
+    "Chip",
+    "Config",
+    "ConfigError",
+    "Converters",
+    "DataError",
+    "Dataset",
+    "Dense",
+    "Device",
+    "MGD",
+    "Network",
+    "Neuron",
+    "Run",
+    "Trace",
+    "TraceError",
+    "contact_sheet",
+    "device",
+    "export_trace",
+    "gradient",
+    "list_datasets",
+    "load_dataset",
+    "plot_trace",
+    "run_config",
+    "train",
+]
+
+if TYPE_CHECKING:
+    from .chip import Chip, Converters, Device, Neuron, device
+    from .config import Config, Run
+    from .contact_sheet import contact_sheet
+    from .data import Dataset, list_datasets, load_dataset
+    from .errors import ConfigError, DataError, TraceError
+    from .export import export_trace
+    from .gradients import gradient
+    from .network import Dense, Network
+    from .plot import plot_trace
+    from .rule import MGD, Backprop
+    from .trace import Trace
+    from .train import run_config, train
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are loaded when they are first used, so that `import analogmgd` and `--help` stay quick."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'analogmgd' has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,165 @@
+"""The whole configuration of a run, and its TOML form."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import tomli_w
+from pydantic import BeforeValidator, Field, model_validator
+
+from .chip import Chip, Converters, Neuron, device
+from .errors import ConfigError
+from .network import Network
+from .rule import MGD, Backprop, Count, rule_from_table
+from .settings import Settings, did_you_mean, whole
+
+Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
+ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
+TABLES = ("network", "device", "neuron", "converters", "chip", "rule", "data", "run")
+
+
+def _chips(value: Any) -> Any:
+    if isinstance(value, list | tuple | range):
+        return tuple(int(c) if hasattr(c, "__index__") and not isinstance(c, bool) else c for c in value)
+    if hasattr(value, "tolist"):  # a numpy array of ids, or a numpy integer
+        return _chips(value.tolist())
+    return whole(value)
+
+
+def _zero_is_all(value: Any) -> Any:
+    return None if value == 0 and not isinstance(value, bool) else whole(value)
+
+
+def _names(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+class Run(Settings):
+    """How long, how many chips, and what is kept.
+
+    steps : perturbation measurements; in analog mode each lasts dt
+    chips : how many (ids 0 .. chips-1), or a list of chip ids
+    seed : 0 .. 2**64 - 1
+    order : "shuffle" (a permutation per chip and epoch) | "sequential"
+    precision : "single" | "double"
+    record : any of "cost", "accuracy", "theta", "gradient", "cost_ac", "angle"
+    record_every : steps between rows; None: as often as costs a few per cent at most, at most about 500 rows
+    eval_samples : test samples per recorded evaluation, None (in TOML 0) all; the last row always uses all
+    angle : which true gradient the angle refers to: "chip" (static imperfections in, training set), "ideal"
+        (ideal network, training set) or "sample" (this chip, current sample)
+    probe_chips : ids whose cost, cost_ac and sample are kept at every step
+    probe_from, probe_until : steps between which they are kept; None to the end
+    """
+
+    table: ClassVar[str] = "run"
+    steps: Count = 100_000
+    chips: Annotated[Annotated[int, Field(ge=1, le=2**32)] | tuple[ChipId, ...], BeforeValidator(_chips)] = 64
+    seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**64)] = 0
+    order: Literal["shuffle", "sequential"] = "shuffle"
+    precision: Literal["single", "double"] = "single"
+    record: Annotated[tuple[Quantity, ...], BeforeValidator(_names)] = ("cost", "accuracy")
+    record_every: Count | None = None
+    eval_samples: Annotated[Count | None, BeforeValidator(_zero_is_all)] = 1000
+    angle: Literal["chip", "ideal", "sample"] = "chip"
+    probe_chips: Annotated[tuple[ChipId, ...], BeforeValidator(_chips)] = ()
+    probe_from: Annotated[int, BeforeValidator(whole), Field(ge=0)] = 0
+    probe_until: Count | None = None
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if isinstance(self.chips, tuple):
+            if not self.chips:
+                raise ValueError("chips = []: must name at least one chip id")
+            if len(set(self.chips)) < len(self.chips):
+                raise ValueError("chips: every chip id may be given once")
+        missing = [c for c in self.probe_chips if c not in self.chip_ids]
+        if missing:
+            raise ValueError(f"probe_chips: chip {missing[0]} is not among the chips of the run")
+        if len(set(self.record)) < len(self.record):
+            raise ValueError(f"record = {list(self.record)}: each quantity may be named once")
+        return self
+
+    @property
+    def chip_ids(self) -> range | tuple[int, ...]:
+        """Ids of all chips of the run."""
+        return range(self.chips) if isinstance(self.chips, int) else self.chips
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides the bits of a run. `data` holds the data set's name and its options."""
+
+    chip: Chip
+    rule: MGD | Backprop
+    data: dict[str, Any]
+    run: Run
+
+    def to_tables(self) -> dict[str, dict[str, Any]]:
+        """As TOML tables; settings that are None are left out."""
+        chip = self.chip
+        tables = {
+            "network": chip.network.model_dump(),
+            "device": chip.device.model_dump(),
+            "neuron": chip.neuron.model_dump(),
+            "converters": chip.converters.model_dump(),
+            "chip": {"step_time": chip.step_time},
+            "rule": {"type": "mgd" if isinstance(self.rule, MGD) else "backprop", **self.rule.model_dump()},
+            "data": self.data,
+            "run": {**self.run.model_dump(), "eval_samples": self.run.eval_samples or 0},
+        }
+        return {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}
+
+    def to_toml(self) -> str:
+        """As TOML text; `Config.from_toml` gives the same configuration back."""
+        return tomli_w.dumps(self.to_tables())
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, Any]) -> Config:
+        """From TOML tables; what is left out takes its default."""
+        for name, table in tables.items():
+            if name not in TABLES:
+                raise ConfigError(
+                    f"{name}: unknown table{did_you_mean(name, list(TABLES))}; allowed: {', '.join(TABLES)}"
+                )
+            if not isinstance(table, Mapping):
+                raise ConfigError(f"{name} = {table!r}: must be a table, as in [{name}]")
+        get = {name: dict(tables.get(name, {})) for name in TABLES}
+        if "name" not in get["data"]:
+            raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
+        if not get["network"]:
+            raise ConfigError("network: needs sizes (a list of widths) or layers (an array of tables)")
+        chip = Chip(
+            Network.from_table(get["network"]),
+            device=device(get["device"].pop("name", "ideal"), **get["device"]),
+            neuron=Neuron(**get["neuron"]),
+            converters=Converters(**get["converters"]),
+            **get["chip"],
+        )
+        return cls(chip, rule_from_table(get["rule"]), get["data"], Run(**get["run"]))
+
+    @classmethod
+    def from_toml(cls, text: str) -> Config:
+        """From TOML text."""
+        return cls.from_tables(parse_toml(text))
+
+
+def parse_toml(text: str, source: str = "configuration") -> dict[str, Any]:
+    """TOML text as nested dictionaries, errors in one line."""
+    try:
+        return tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a text file"
+        raise ConfigError(f"{path}: cannot read: {reason}") from None
+    return parse_toml(text, str(path))

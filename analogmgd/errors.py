@@ -1,0 +1,17 @@
+"""The errors a user can meet. Each carries one clear line: what is wrong, the value, what is allowed."""
+
+
+class AnalogMGDError(Exception):
+    """Base of every error the package raises on purpose; its text is one line."""
+
+
+class ConfigError(AnalogMGDError, ValueError):
+    """A setting, argument or input array is not usable. The command line exits with 2."""
+
+
+class DataError(ConfigError):
+    """A data set cannot be found, read or used."""
+
+
+class TraceError(AnalogMGDError, OSError):
+    """A trace file cannot be written or read. The command line exits with 1."""
