@@ -1,0 +1,161 @@
+"""Pre-activations of a dense layer on 16 lanes at a time: a = W x + b with every parameter read once.
+
+A pass evaluates one or two copies of the network with one reading of theta: the baseline and the perturbed one
+(PAIR), both signs of the perturbation (ANTITHETIC), or the perturbed one alone (SINGLE). The perturbation is
+a sign per parameter times the amplitude (codes) or an array of values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .jit import inner
+from .simd import WIDTH, add, fma, load, signed, splat, store, sub
+
+SINGLE, PAIR, ANTITHETIC = range(3)
+
+
+@inner
+def sign_mask(p):
+    """The bit of parameter p in its word, most significant first."""
+    return np.uint32(np.uint32(0x80000000) >> np.uint32(p & 31))
+
+
+def make_dense(kind: int, codes: bool):
+    """The layer function for one kind of pass, perturbation as codes or as values.
+
+    dense(theta, words, values, plus, w0, b0, n_in, n_out, xa, xb, za, zb): theta, values real[P, lanes], words
+    uint32[ceil(P/32), lanes], plus the amplitude; weights from row w0, biases from row b0; inputs xa, xb
+    [n_in, lanes], pre-activations za, zb [n_out, lanes]. In a SINGLE pass only xb and zb are used; otherwise
+    `a` is the baseline (PAIR) or theta minus the perturbation (ANTITHETIC), `b` theta plus it.
+    """
+    pair = kind != SINGLE
+    antithetic = kind == ANTITHETIC
+
+    @inner
+    def both(theta, words, values, p, v, plus, minus):
+        t = load(theta, p, v)
+        d = signed(load(words, p >> 5, v), sign_mask(p), plus, minus) if codes else load(values, p, v)
+        a = sub(t, d) if antithetic else t
+        return a, add(t, d)
+
+    @inner
+    def rows4(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v):
+        a0, c0 = both(theta, words, values, b0 + j, v, plus, minus)
+        a1, c1 = both(theta, words, values, b0 + j + 1, v, plus, minus)
+        a2, c2 = both(theta, words, values, b0 + j + 2, v, plus, minus)
+        a3, c3 = both(theta, words, values, b0 + j + 3, v, plus, minus)
+        p = w0 + j * n_in
+        for i in range(n_in):
+            x = load(xb, i, v)
+            s0, t0 = both(theta, words, values, p + i, v, plus, minus)
+            s1, t1 = both(theta, words, values, p + n_in + i, v, plus, minus)
+            s2, t2 = both(theta, words, values, p + 2 * n_in + i, v, plus, minus)
+            s3, t3 = both(theta, words, values, p + 3 * n_in + i, v, plus, minus)
+            c0 = fma(t0, x, c0)
+            c1 = fma(t1, x, c1)
+            c2 = fma(t2, x, c2)
+            c3 = fma(t3, x, c3)
+            if pair:
+                y = load(xa, i, v)
+                a0 = fma(s0, y, a0)
+                a1 = fma(s1, y, a1)
+                a2 = fma(s2, y, a2)
+                a3 = fma(s3, y, a3)
+        store(zb, j, v, c0)
+        store(zb, j + 1, v, c1)
+        store(zb, j + 2, v, c2)
+        store(zb, j + 3, v, c3)
+        if pair:
+            store(za, j, v, a0)
+            store(za, j + 1, v, a1)
+            store(za, j + 2, v, a2)
+            store(za, j + 3, v, a3)
+
+    @inner
+    def rows1(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v):
+        a0, c0 = both(theta, words, values, b0 + j, v, plus, minus)
+        p = w0 + j * n_in
+        for i in range(n_in):
+            s0, t0 = both(theta, words, values, p + i, v, plus, minus)
+            c0 = fma(t0, load(xb, i, v), c0)
+            if pair:
+                a0 = fma(s0, load(xa, i, v), a0)
+        store(zb, j, v, c0)
+        if pair:
+            store(za, j, v, a0)
+
+    @inner
+    def dense(theta, words, values, amplitude, w0, b0, n_in, n_out, xa, xb, za, zb):
+        plus = splat(amplitude)
+        minus = splat(-amplitude)
+        for v in range(0, theta.shape[1], WIDTH):
+            j = 0
+            while j + 4 <= n_out:
+                rows4(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v)
+                j += 4
+            while j < n_out:
+                rows1(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v)
+                j += 1
+
+    return dense
+
+
+@inner
+def plain_dense(theta, w0, b0, n_in, n_out, x, z):
+    """z <- W x + b without perturbation, x real[n_in, lanes]."""
+    for v in range(0, theta.shape[1], WIDTH):
+        j = 0
+        while j + 4 <= n_out:
+            p = w0 + j * n_in
+            c0 = load(theta, b0 + j, v)
+            c1 = load(theta, b0 + j + 1, v)
+            c2 = load(theta, b0 + j + 2, v)
+            c3 = load(theta, b0 + j + 3, v)
+            for i in range(n_in):
+                u = load(x, i, v)
+                c0 = fma(load(theta, p + i, v), u, c0)
+                c1 = fma(load(theta, p + n_in + i, v), u, c1)
+                c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
+                c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
+            store(z, j, v, c0)
+            store(z, j + 1, v, c1)
+            store(z, j + 2, v, c2)
+            store(z, j + 3, v, c3)
+            j += 4
+        while j < n_out:
+            c0 = load(theta, b0 + j, v)
+            for i in range(n_in):
+                c0 = fma(load(theta, w0 + j * n_in + i, v), load(x, i, v), c0)
+            store(z, j, v, c0)
+            j += 1
+
+
+@inner
+def shared_dense(theta, w0, b0, n_in, n_out, x, z):
+    """z <- W x + b where all lanes see the same inputs x real[n_in]."""
+    for v in range(0, theta.shape[1], WIDTH):
+        j = 0
+        while j + 4 <= n_out:
+            p = w0 + j * n_in
+            c0 = load(theta, b0 + j, v)
+            c1 = load(theta, b0 + j + 1, v)
+            c2 = load(theta, b0 + j + 2, v)
+            c3 = load(theta, b0 + j + 3, v)
+            for i in range(n_in):
+                u = splat(x[i])
+                c0 = fma(load(theta, p + i, v), u, c0)
+                c1 = fma(load(theta, p + n_in + i, v), u, c1)
+                c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
+                c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
+            store(z, j, v, c0)
+            store(z, j + 1, v, c1)
+            store(z, j + 2, v, c2)
+            store(z, j + 3, v, c3)
+            j += 4
+        while j < n_out:
+            c0 = load(theta, b0 + j, v)
+            for i in range(n_in):
+                c0 = fma(load(theta, w0 + j * n_in + i, v), splat(x[i]), c0)
+            store(z, j, v, c0)
+            j += 1

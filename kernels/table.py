@@ -1,0 +1,54 @@
+"""Rows and columns of the tables that describe a network and a rule to the kernels.
+
+Scalars travel in two small arrays, so that a kernel's signature never changes.
+"""
+
+# layers: int64[n_layers, 6]
+N_IN, N_OUT, WEIGHTS, BIASES, ACTIVATION, NEURONS = range(6)
+LAYER_COLUMNS = 6
+
+# activations and costs
+LINEAR, SIGMOID, TANH, RELU = range(4)
+MSE, CROSS_ENTROPY = range(2)
+
+# ints: int64[INTS]; time constants in iterations of the loop (dt each in analog mode)
+(
+    TAU_X,
+    TAU_P,
+    TAU_THETA,
+    BATCH,
+    SHUFFLE,
+    N_TRAIN,
+    MODE,
+    BASELINE,
+    PERTURBATION,
+    COST,
+    SCHEDULE,
+    SINE_FIRST,
+    SINE_PERIOD,
+    KEEP_GRADIENT,
+    INTS,
+) = range(15)
+
+DISCRETE, ANALOG = range(2)
+MEASURED, ANTITHETIC = range(2)
+RANDOM, WALSH, SEQUENTIAL, GAUSSIAN, SINUSOID = range(5)
+CONSTANT, COSINE, INVERSE = range(3)
+
+# reals: float64[REALS]; times in steps
+(
+    AMPLITUDE,
+    ETA,
+    DT,
+    TAU_HP,
+    TAU_THETA_LOWPASS,
+    SIGMA_C,
+    SIGMA_C_BASELINE,
+    SIGMA_THETA,
+    MOMENTUM,
+    WEIGHT_DECAY,
+    SCHEDULE_STEPS,
+    SCHEDULE_DECAY,
+    CLIP,
+    REALS,
+) = range(14)
