@@ -1,0 +1,11 @@
+"""The oracles: every equation of the emulator once more, in plain NumPy and double precision.
+
+They are written from the equations, not from the kernels, and never import them; the tests set the two side
+by side. Plain loops, one function per equation with its source named; slow.
+
+philox    words, uniforms and normals of the streams
+order     which sample is presented when
+network   networks, costs, true gradient, accuracy
+perturb   the perturbation of every parameter at a step
+rule      a chip that trains itself by multiplexed gradient descent, and backpropagation beside it
+"""
