@@ -1,0 +1,267 @@
+"""Trace files: HDF5, written in blocks while the run goes on, readable at every moment.
+
+How a file stays whole. It is created beside its final place, filled with everything that is known before
+the run (`/final/theta` and the other places of the end included), switched to HDF5's single-writer
+multiple-reader mode (SWMR) and only then moved to its path: a file that was there before is replaced by a
+working one or not at all. A block of rows is written and flushed dataset by dataset, `/record/step` last;
+readers count rows by that one, so they see whole rows only. Its fill value is -1, which no row has.
+
+How it is left. However a run ends (complete, interrupted, diverged, disk full) the file is closed and any
+HDF5 program opens it. Only after a `kill -9` or a power cut HDF5's flag "open for writing" stays set, and
+`h5py.File(path)` refuses. `analogmgd.Trace` opens such a file all the same; other programs can with
+
+    h5py.File(path, swmr=True)      or once      h5clear -s --increment=0 run.h5
+
+(h5clear comes with the HDF5 tools), or after `analogmgd.trace_release.release(path)`.
+
+No compression: on recorded theta and costs, gzip(1) with shuffle saves 10 to 20 % and takes ten times the
+time of writing; and filtered chunks are written anew with every block, so that a kill could tear rows that
+had been published. The format is that of HDF5 1.10 (`libver="v110"`), the first that has SWMR.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import h5py  # type: ignore[import-untyped]
+import numpy as np
+from h5py import h5f, h5p  # type: ignore[import-untyped]
+
+from analogmgd.errors import ConfigError, TraceError
+from analogmgd.trace_memory import Array, TraceWriter, fixed_arrays
+from analogmgd.trace_open import DROPPED, one_line, writer_alive, writer_identity
+from analogmgd.trace_reader import FileStore
+from analogmgd.trace_schema import TraceHeader, check_fits, layout
+
+if TYPE_CHECKING:
+    from analogmgd.trace import Trace
+
+IMAGE_BYTES = 1 << 20  # larger arrays do not go through memory when a file is created
+BLOCK_BYTES = 8 << 20  # a block is written when this much is buffered,
+BLOCK_ROWS = 1 << 16  # or so many rows,
+BLOCK_SECONDS = 1.0  # or when the last one was written so long ago
+
+
+def check_target(path: str, force: bool) -> None:
+    """Refuse a path at which no trace can be written; nothing is touched.
+
+    Raises:
+        ConfigError: it exists (and `force` is not set), is no regular file, is a file that another run is
+            writing, or its directory is missing.
+    """
+    target = Path(path)
+    try:
+        if not target.parent.is_dir():
+            raise ConfigError(f"cannot create the trace {path!r}: its directory does not exist")
+        if not target.exists():
+            return
+        mode = target.stat().st_mode
+    except OSError as error:
+        raise ConfigError(f"cannot create the trace {path!r}: {one_line(error)}") from error
+    if stat.S_ISDIR(mode):
+        raise ConfigError(f"cannot create the trace {path!r}: it is a directory")
+    if not stat.S_ISREG(mode):
+        raise ConfigError(f"cannot create the trace {path!r}: it exists and is not a file")
+    if not force:
+        raise ConfigError(f"the trace {path!r} exists: choose another path, or replace it with --force")
+    with contextlib.suppress(TraceError):
+        store = FileStore(path)
+        attributes = store.attributes()
+        store.close()
+        if attributes["status"] == "running" and writer_alive(attributes):
+            raise ConfigError(f"the trace {path!r} is being written by process {attributes['writer_pid']}")
+
+
+def file_access() -> Any:
+    """HDF5 1.10 format; no locks (SWMR needs none); no chunk cache: a block goes straight to its place."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5f.LIBVER_V110, h5f.LIBVER_V110)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_cache(0, 0, 0, 0.75)
+    access.set_file_locking(False, True)
+    return access
+
+
+def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
+    """The file as it is before the first row, but for arrays above `IMAGE_BYTES`, which are left empty.
+
+    It is made in memory because HDF5 can crash the process when the disk is full while it creates things.
+    Attributes stay in the object header, where they can be changed in place.
+    """
+    creation, access = h5p.create(h5p.FILE_CREATE), file_access()
+    creation.set_attr_phase_change(64, 0)
+    access.set_fapl_core(IMAGE_BYTES, False)
+    fixed = fixed_arrays(header)
+    with h5py.File(h5f.create(b"image", h5f.ACC_TRUNC, fcpl=creation, fapl=access)) as file:
+        for name, value in attributes.items():
+            file.attrs[name] = value
+        for spec in layout(header):
+            if spec.expected is None:
+                data = fixed[spec.path] if spec.row_bytes <= IMAGE_BYTES else None
+                dataset = file.create_dataset(spec.path, spec.shape, spec.dtype, data=data)
+            else:
+                dataset = file.create_dataset(
+                    spec.path,
+                    shape=(0, *spec.shape),
+                    maxshape=(None, *spec.shape),
+                    chunks=spec.chunks,
+                    dtype=spec.dtype,
+                    fillvalue=-1 if spec.name == "step" else None,
+                    fill_time="ifset" if spec.name == "step" else "never",
+                )
+            dataset.attrs["unit"] = spec.unit
+            dataset.attrs["dims"] = list(spec.dims)
+        file.flush()
+        return bytes(file.id.get_file_image())
+
+
+def drop_file(file: h5py.File) -> None:
+    """Close a file that cannot be written any more, without touching what is on the disk.
+
+    HDF5 keeps what it could not write and crashes the process at exit if it never can; so it is given
+    somewhere else to write to.
+    """
+    with contextlib.suppress(Exception):
+        handle = file.id.get_vfd_handle()
+        if hasattr(os, "memfd_create"):
+            sink = os.memfd_create("analogmgd")
+        else:
+            sink = tempfile.mkstemp(prefix="analogmgd-")[0]
+        os.dup2(sink, handle)
+        os.close(sink)
+    with contextlib.suppress(Exception):
+        file.close()
+
+
+class FileWriter(TraceWriter):
+    """Writes a trace to an HDF5 file (see the module's text)."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], header: TraceHeader, attributes: dict[str, Any], force: bool
+    ) -> None:
+        super().__init__(header)
+        self.path = os.fspath(path)
+        check_target(self.path, force)
+        check_fits(header, self.path)
+        target = os.path.realpath(self.path)
+        folder, name = os.path.split(target)
+        part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+        self._buffers: dict[str, dict[str, Array]] = {"record": {}, "probe": {}}
+        self._state = {"record": (0, 0), "probe": (0, 0)}  # rows in the file, rows in the buffer
+        self._written = time.monotonic()
+        try:
+            with open(part, "xb") as file:
+                file.write(file_image(header, {**attributes, **writer_identity()}))
+            self._file = h5py.File(h5f.open(os.fsencode(part), h5f.ACC_RDWR, fapl=file_access()))
+            try:
+                # held open: an object that is closed when the disk is full leaves HDF5 in pieces
+                self._sets = {path: self._file[path] for path in self.datasets}
+                fixed = fixed_arrays(header)
+                for path, spec in self.datasets.items():
+                    if spec.expected is None and spec.row_bytes > IMAGE_BYTES:
+                        self._sets[path][...] = fixed[path]
+                self._file.swmr_mode = True
+                self._file.flush()
+                os.replace(part, target)
+            except BaseException:
+                drop_file(self._file)
+                raise
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(f"cannot create the trace {self.path!r}: {one_line(error)}") from error
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+        DROPPED.discard(target)
+
+    def _put(self, group: str, arrays: dict[str, Array], count: int) -> None:
+        buffers = self._buffers[group]
+        if not buffers:
+            specs = [self.datasets[f"{group}/{name}"] for name in arrays]
+            rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(s.row_bytes for s in specs)))
+            buffers.update({s.name: np.empty((rows, *s.shape), s.dtype) for s in specs})
+        size = len(buffers["step"])
+        taken = 0
+        while taken < count:
+            published, filled = self._state[group]
+            fits = min(size - filled, count - taken)
+            for name, array in arrays.items():
+                buffers[name][filled : filled + fits] = array[taken : taken + fits]
+            self._state[group] = (published, filled + fits)
+            taken += fits
+            if filled + fits == size:
+                self._publish(group)
+        if time.monotonic() - self._written > BLOCK_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered and show it to readers."""
+        self._check_open()
+        for group in ("record", "probe"):
+            self._publish(group)
+
+    def _publish(self, group: str) -> None:
+        published, filled = self._state[group]
+        if not filled:
+            return
+        try:
+            for name in (*(n for n in self.names[group] if n != "step"), "step"):
+                dataset = self._sets[f"{group}/{name}"]
+                dataset.resize(published + filled, axis=0)
+                dataset[published:] = self._buffers[group][name][:filled]
+                dataset.flush()
+        except (OSError, RuntimeError) as error:
+            self._fail(error)
+        self._state[group] = (published + filled, 0)  # one step, so that Ctrl-C cannot come in between
+        self._written = time.monotonic()
+
+    def _close(self, status: str) -> None:
+        self._file.attrs.modify("status", status)
+        self._file.flush()  # before closing: a close that fails leaves HDF5 in pieces
+        handle, size = self._file.id.get_vfd_handle(), self._file.id.get_filesize()
+        if os.fstat(handle).st_size < size:  # room that was given out and not used; readers want it there
+            os.ftruncate(handle, size)
+        self._file.close()
+        self.closed = True
+
+    def _fail(self, error: BaseException) -> None:
+        """Give up after a write that failed: keep what is published, close, raise one line."""
+        try:
+            for group, (published, _) in self._state.items():
+                for name in self.names[group]:
+                    self._sets[f"{group}/{name}"].resize(published, axis=0)  # forget what cannot be written
+            self._close("interrupted")
+        except (OSError, RuntimeError):
+            drop_file(self._file)
+            DROPPED.add(os.path.realpath(self.path or ""))
+            self.closed = True
+        kept = self._state["record"][0]
+        self.error = TraceError(
+            f"cannot write the trace {self.path!r}: {one_line(error)}; its first {kept} rows are kept"
+        )
+        raise self.error from error
+
+    def _finish(self, status: str, final: dict[str, Array]) -> Trace:
+        from analogmgd.trace import Trace  # here, because trace imports this module
+
+        self.flush()
+        try:
+            for name, value in final.items():
+                self._sets[f"final/{name}"][...] = value
+                self._sets[f"final/{name}"].flush()
+            self._close(status)
+        except (OSError, RuntimeError) as error:
+            self._fail(error)
+        return Trace(self.path or "")
+
+    def _abort(self, status: str) -> None:
+        self.flush()
+        try:
+            self._close(status)
+        except (OSError, RuntimeError) as error:
+            self._fail(error)
