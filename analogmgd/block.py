@@ -1,0 +1,190 @@
+"""A block of lanes: the arrays of some chips, and the only calls of the step kernels."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from .kernels import backprop, draw, evaluate
+from .kernels import step as kernel
+from .kernels.sample import ROUNDS
+from .kernels.simd import WIDTH
+from .plan import Plan, Samples, start_scale
+
+PROBE_ROWS = 4096  # iterations a call may cover while a probe is on
+EVALUATE_WORK = 20_000_000  # multiply-adds a lane in one call of the evaluation
+
+
+class Block:
+    """Chips `ids` of a plan, in lanes; `n` counts the steps done.
+
+    Lanes beyond the last chip repeat it and are dropped on the way out. A lane's bits depend on its chip alone.
+    """
+
+    def __init__(self, plan: Plan, first: int, count: int, theta0: np.ndarray | None) -> None:
+        self.plan, self.first, self.count = plan, first, count
+        self.n = 0
+        lanes = -(-count // WIDTH) * WIDTH
+        chosen = np.minimum(np.arange(first, first + lanes), first + count - 1)
+        self.ids = plan.ids[chosen]
+        self.seed = np.uint64(plan.run.seed)
+        real, n_params = plan.dtype, plan.n_params
+        rule = plan.rule
+
+        def rows(n: int, dtype: np.dtype = real) -> np.ndarray:
+            return np.zeros((n, lanes), dtype)
+
+        self.theta = rows(n_params)
+        if theta0 is None:
+            draw.draw_theta(self.seed, self.ids, start_scale(plan.chip, real), self.theta)
+        else:
+            self.theta[:] = theta0[chosen].T
+        self.gradient = rows(n_params)
+        self.velocity = rows(n_params if rule.momentum > 0 else 0)
+        self.last_gradient = rows(n_params if plan.keep_gradient else 0)
+        self.signal = rows(kernel.SIGNALS)
+        self.first_bad = np.full(lanes, -1, np.int64)
+        self.neuron, self.gain = self._variation(rows)
+        self.no_spread = rows(0)
+
+        net = plan.chip.network
+        self.index = rows(rule.batch, np.dtype(np.int64))
+        self._keys, self._scratch = rows(ROUNDS, np.dtype(np.uint32)), rows(4, np.dtype(np.uint32))
+        self._fours = rows(12)
+        self._x, self._y = rows(net.n_in), rows(net.n_out)
+        probed = np.isin(self.ids[:count], np.array(plan.run.probe_chips, np.uint64))
+        self.probe_lane = np.flatnonzero(probed).astype(np.int64)
+        self._probe_off = np.zeros(0, np.int64)
+        m = len(self.probe_lane)
+        depth = PROBE_ROWS if m else 0
+        self.probe_cost, self.probe_cost_ac = np.zeros((depth, m), real), np.zeros((depth, m), real)
+        self.probe_sample = np.zeros((depth, m), np.int64)
+        self._prepare_mgd(rows) if plan.mgd else self._prepare_backprop(rows)
+
+    def _variation(self, rows) -> tuple[np.ndarray, np.ndarray]:
+        """Device-to-device variation: neuron real[4 neurons or 0, lanes], gain real[P or 0, lanes]."""
+        plan, chip = self.plan, self.plan.chip
+        neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 else 0)
+        draw.draw_neurons(self.seed, self.ids, plan.dtype.type(chip.neuron.spread), neuron)
+        mismatch = chip.device.amplitude_mismatch
+        gain = rows(plan.n_params if mismatch > 0 and plan.mgd else 0)
+        draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
+        return neuron, gain
+
+    def _prepare_mgd(self, rows) -> None:
+        plan, n_params = self.plan, self.plan.n_params
+        net = plan.chip.network
+        mgd = plan.mgd
+        assert mgd is not None
+        words = rows((n_params + 31) // 32, np.dtype(np.uint32))
+        values = rows(0 if plan.codes else n_params)
+        applied = rows(n_params) if len(self.gain) else values
+        phase_sin = rows(n_params if mgd.perturbation == "sinusoid" else 0)
+        phase_cos = np.zeros_like(phase_sin)
+        draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
+        widest = max(layer.n_out for layer in net.layers)
+        buffers = [rows(widest) for _ in range(4)]
+        train = plan.train
+        self._kernel = kernel.steps_codes if plan.codes else kernel.steps_values
+        self._before = (
+            self.seed, self.ids, plan.ints, plan.reals, plan.layers, train.x, train.smoothed,
+            self.neuron, self.gain, phase_sin, phase_cos,
+            self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad,
+            words, values, applied, self._x, self._y, *buffers, self.index, self._keys,
+            rows(4, np.dtype(np.uint32)), self._scratch, self._fours, np.zeros((2, n_params)),
+        )  # fmt: skip
+
+    def _prepare_backprop(self, rows) -> None:
+        plan = self.plan
+        train = plan.train
+        acts, deltas = self._layers
+        self._kernel = backprop.steps_backprop
+        self._before = (
+            self.seed, self.ids, plan.ints, plan.reals, plan.layers, train.x, train.smoothed, self.no_spread,
+            self.theta, self.gradient, self.velocity, self.last_gradient, self.first_bad,
+            self._x, self._y, acts, deltas, rows(3), self.index, self._keys, self._scratch, self._fours,
+        )  # fmt: skip
+
+    @cached_property
+    def _layers(self) -> tuple[np.ndarray, np.ndarray]:
+        shape = (self.plan.n_neurons, len(self.ids))
+        return np.zeros(shape, self.plan.dtype), np.zeros(shape, self.plan.dtype)
+
+    def advance(self, until: int, probe: bool) -> None:
+        """Do steps n .. until-1 (at most PROBE_ROWS with the probe on, whose rows start at 0)."""
+        lane = self.probe_lane if probe else self._probe_off
+        self._kernel(self.n, until, *self._before, lane, self.probe_cost, self.probe_cost_ac, self.probe_sample)
+        self.n = until
+
+    def chips_theta(self) -> np.ndarray:
+        """real[count, P]: what the network sees."""
+        return np.ascontiguousarray(self.theta[:, : self.count].T)
+
+    def chips_gradient(self) -> np.ndarray:
+        """real[count, P]: G at the end of the last window, or so far where no window has ended yet."""
+        mgd = self.plan.mgd
+        whole = mgd is None or (mgd.mode == "discrete" and self.n >= mgd.tau_theta)
+        kept = self.last_gradient if whole else self.gradient
+        return np.ascontiguousarray(kept[:, : self.count].T)
+
+    def chips_cost_ac(self) -> np.ndarray:
+        """real[count]: C_ac of the last step, clipped as the rule asks; 0 for backpropagation."""
+        return self.signal[kernel.C_MINUS, : self.count].copy()
+
+    def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cost and accuracy over the first samples, float64[count] each; noise off."""
+        plan, lanes = self.plan, len(self.ids)
+        widest = max(layer.n_out for layer in plan.chip.network.layers)
+        y, a0, a1 = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, widest, widest))
+        total, correct = np.zeros(lanes), np.zeros(lanes, np.int64)
+        neuron = self.neuron if plan.mgd else self.no_spread
+        chunk = max(1, EVALUATE_WORK // (plan.n_params * WIDTH))
+        for s0 in range(0, n_samples, chunk):
+            s1 = min(s0 + chunk, n_samples)
+            evaluate.evaluate(
+                s0, s1, plan.cost, plan.layers, neuron, self.theta, samples.x, samples.targets, samples.smoothed,
+                y, a0, a1, total, correct,
+            )  # fmt: skip
+        return total[: self.count] / n_samples, correct[: self.count] / n_samples
+
+    def true_gradient(self, samples: Samples, ideal: bool) -> np.ndarray:
+        """real[count, P]: mean gradient of the cost over all samples, of this chip or of the ideal network."""
+        total = np.zeros(len(self.ids), self.plan.dtype)
+        grad = np.zeros_like(self.theta)
+        neuron = self.no_spread if ideal else self.neuron
+        backprop.sum_gradient(
+            0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
+            self._scratch_x, self._scratch_y, *self._layers, total, grad,
+        )  # fmt: skip
+        return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(samples.x))
+
+    def sample_gradient(self, samples: Samples) -> np.ndarray:
+        """real[count, P]: gradient of this chip's cost of the samples it was last shown."""
+        grad = np.zeros_like(self.theta)
+        backprop.gradient_of_shown(
+            self.plan.cost, self.plan.layers, self.neuron, self.theta, samples.x, samples.smoothed, self.index,
+            self._scratch_x, self._scratch_y, *self._layers, grad,
+        )  # fmt: skip
+        return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(self.index))
+
+    @cached_property
+    def _scratch_x(self) -> np.ndarray:
+        return np.zeros_like(self._x)  # the kernel keeps the current sample in _x between calls
+
+    @cached_property
+    def _scratch_y(self) -> np.ndarray:
+        return np.zeros_like(self._y)
+
+
+def lanes_per_block(plan: Plan, threads: int) -> int:
+    """Width of a block: what keeps its parameters in a core's cache, narrower where threads would idle.
+
+    No result depends on it.
+    """
+    row_bytes = plan.n_params * plan.dtype.itemsize
+    width = WIDTH
+    while width < 128 and 2 * width * row_bytes <= 32_768:
+        width *= 2
+    share = -(-len(plan.ids) // threads)
+    return max(WIDTH, min(width, -(-share // WIDTH) * WIDTH))

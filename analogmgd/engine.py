@@ -1,0 +1,255 @@
+"""Blocks of chips on a pool of threads, chunk by chunk, rows handed on in order.
+
+No result depends on the number of threads, on how chips are put into blocks, or on where chunks are cut.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+
+from .block import PROBE_ROWS, Block, lanes_per_block
+from .merge import ProbeMerger, RowMerger, RowPlan, Rows
+from .plan import Plan
+
+CHUNK_SECONDS = 0.03
+
+
+def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angle between the rows of a and b, float64[n], degrees; NaN where one of them is 0."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    dot, aa, bb = ((u * v).sum(axis=1) for u, v in ((a, b), (a, a), (b, b)))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        return np.degrees(np.arccos(np.clip(dot / np.sqrt(aa * bb), -1.0, 1.0)))
+
+
+class Runner:
+    """One block on its way through the run; `work` is called by one thread at a time."""
+
+    def __init__(self, block: Block, rows: RowPlan, stop: threading.Event) -> None:
+        self.block, self.rows, self.stop = block, rows, stop
+        self.row = 0
+        self.pace = 0.0
+        self.limit = rows.steps
+        run = block.plan.run
+        self.probe_from = run.probe_from
+        self.probe_until = run.probe_until or rows.steps
+
+    @property
+    def done(self) -> bool:
+        """Nothing left to do up to `limit`."""
+        return self.block.n >= self.limit and (self.row >= self.rows.count or self._next > self.limit)
+
+    @property
+    def _next(self) -> int:
+        return self.rows.step(self.row)
+
+    def work(self) -> tuple[list[Rows], list[Rows]]:
+        """Go on for about CHUNK_SECONDS; returns the rows and the probes that came up."""
+        taken: list[Rows] = []
+        probes: list[Rows] = []
+        end = time.perf_counter() + CHUNK_SECONDS
+        while not self.done:
+            if self.row < self.rows.count and self.block.n == self._next:
+                taken.append(self.measure())
+                self.row += 1
+            else:
+                self._advance(probes)
+            if time.perf_counter() > end or self.stop.is_set():
+                break
+        return taken, probes
+
+    def _advance(self, probes: list[Rows]) -> None:
+        block = self.block
+        n = block.n
+        until = min(self._next if self.row < self.rows.count else self.limit, self.limit)
+        until = min(until, n + max(1, int(self.pace * CHUNK_SECONDS)))
+        probe = len(block.probe_lane) > 0 and self.probe_from <= n < self.probe_until
+        if probe:
+            until = min(until, n + PROBE_ROWS, self.probe_until)
+        elif n < self.probe_from:
+            until = min(until, self.probe_from)
+        start = time.perf_counter()
+        block.advance(until, probe)
+        pace = (until - n) / max(time.perf_counter() - start, 1e-7)
+        self.pace = pace if self.pace == 0.0 else min(pace, 16 * self.pace)
+        if probe:
+            took = slice(0, until - n)
+            probes.append(
+                {
+                    "step": np.arange(n, until, dtype=np.int64),
+                    "cost": block.probe_cost[took].copy(),
+                    "cost_ac": block.probe_cost_ac[took].copy(),
+                    "sample": block.probe_sample[took].copy(),
+                }
+            )
+
+    def measure(self) -> Rows:
+        """What a row holds of this block's chips, by name, plus `finite`."""
+        block, plan = self.block, self.block.plan
+        run, last = plan.run, self.row == self.rows.count - 1
+        out: Rows = {"finite": np.isfinite(block.theta[:, : block.count]).all(axis=0)}
+        if "cost" in run.record or "accuracy" in run.record:
+            everything = len(plan.test.x)
+            some = everything if last or run.eval_samples is None else min(run.eval_samples, everything)
+            out["cost"], out["accuracy"] = block.evaluate(plan.test, some)
+        if "theta" in run.record:
+            out["theta"] = block.chips_theta()
+        if "cost_ac" in run.record:
+            out["cost_ac"] = block.chips_cost_ac()
+        if "gradient" in run.record or "angle" in run.record:
+            gradient = block.chips_gradient()
+            out["gradient"] = gradient
+            if "angle" in run.record:
+                if run.angle == "sample":
+                    true = block.sample_gradient(plan.train)
+                else:
+                    true = block.true_gradient(plan.train, ideal=run.angle == "ideal")
+                out["angle"] = angle_degrees(gradient, true)
+        return out
+
+
+def thread_count(threads: int | None) -> int:
+    """Threads to use: as asked, else ANALOGMGD_THREADS, else the processors this process may use."""
+    from .errors import ConfigError
+
+    text = os.environ.get("ANALOGMGD_THREADS") if threads is None else threads
+    if text is None or text == "":
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        count = int(text)
+    except ValueError:
+        count = 0
+    if not 1 <= count <= 4096:
+        name = "ANALOGMGD_THREADS" if threads is None else "threads"
+        raise ConfigError(f"{name} = {text}: must be a whole number from 1 to 4096")
+    return count
+
+
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM instead of raising; the second Ctrl-C raises KeyboardInterrupt.
+
+    Only in the main thread; elsewhere signals stay as they are.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._before: dict[int, Any] = {}
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self.count += 1
+        if self.count > 1:
+            raise KeyboardInterrupt
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+class Engine:
+    """A run: made from a plan, told where rows go, then `run`."""
+
+    def __init__(self, plan: Plan, rows: RowPlan, theta0: np.ndarray | None, threads: int, lanes: int | None = None):
+        self.plan, self.rows, self.threads = plan, rows, threads
+        self.stop = threading.Event()
+        lanes = lanes or lanes_per_block(plan, threads)
+        count = len(plan.ids)
+        self.runners = [
+            Runner(Block(plan, first, min(lanes, count - first), theta0), rows, self.stop)
+            for first in range(0, count, lanes)
+        ]
+
+    @property
+    def steps_done(self) -> int:
+        """Chip-steps done so far."""
+        return sum(r.block.n * r.block.count for r in self.runners)
+
+    @property
+    def theta(self) -> np.ndarray:
+        """real[chips, P], parameters now."""
+        return np.concatenate([r.block.chips_theta() for r in self.runners])
+
+    def first_bad(self) -> dict[int, int]:
+        """chip id -> step whose cost was the first that is not finite."""
+        out = {}
+        for r in self.runners:
+            for lane in np.flatnonzero(r.block.first_bad[: r.block.count] >= 0):
+                out[int(r.block.ids[lane])] = int(r.block.first_bad[lane])
+        return out
+
+    def run(
+        self,
+        on_rows: Callable[[Rows], None],
+        on_probe: Callable[[Rows], None],
+        on_tick: Callable[[int, Rows], Any] = lambda steps, row: None,
+    ) -> str:
+        """Do all steps; returns "complete", "interrupted" (Ctrl-C) or "diverged" (no chip is left that is finite).
+
+        on_rows gets one whole row at a time in order, on_probe the probes likewise, on_tick the chip-steps done and
+        the latest row, several times a second. All three are called in this thread.
+        """
+        merger = RowMerger(self.plan, self.rows, len(self.runners), on_rows)
+        probes = ProbeMerger([len(r.block.probe_lane) for r in self.runners], on_probe)
+        status = "complete"
+        with Interrupts() as interrupts, ThreadPoolExecutor(self.threads, "analogmgd") as pool:
+            try:
+                self._drive(pool, merger, probes, on_tick, lambda: interrupts.count > 0 or merger.hopeless)
+                if interrupts.count or merger.hopeless:
+                    status = "interrupted" if interrupts.count else "diverged"
+                    self._align(max(r.block.n for r in self.runners))
+                    self._drive(pool, merger, probes, on_tick, lambda: False)
+            except KeyboardInterrupt:  # the second Ctrl-C: at once
+                status = "interrupted"
+            finally:
+                self.stop.set()
+        return status
+
+    def _align(self, step: int) -> None:
+        """Let every block go on to `step` and no further, so that all chips end at the same one."""
+        self.stop.clear()
+        for runner in self.runners:
+            runner.limit = step
+
+    def _drive(
+        self,
+        pool: ThreadPoolExecutor,
+        merger: RowMerger,
+        probes: ProbeMerger,
+        on_tick: Callable[[int, Rows], Any],
+        enough: Callable[[], bool],
+    ) -> None:
+        """Work on the block that is furthest behind until all are done, or until `enough` and all have paused."""
+        ready = [(r.block.n, i) for i, r in enumerate(self.runners) if not r.done]
+        heapq.heapify(ready)
+        pending: dict[Future[tuple[list[Rows], list[Rows]]], tuple[int, int]] = {}
+        while pending or (ready and not self.stop.is_set()):
+            while ready and len(pending) <= self.threads and not self.stop.is_set():
+                _, i = heapq.heappop(ready)
+                pending[pool.submit(self.runners[i].work)] = (i, self.runners[i].row)
+            finished, _ = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+            for future in finished:
+                i, row = pending.pop(future)
+                taken, pieces = future.result()
+                for offset, part in enumerate(taken):
+                    merger.add(row + offset, i, part)
+                for piece in pieces:
+                    probes.add(i, piece)
+                if not self.runners[i].done:
+                    heapq.heappush(ready, (self.runners[i].block.n, i))
+            on_tick(self.steps_done, merger.latest)
+            if enough():
+                self.stop.set()

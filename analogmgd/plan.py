@@ -1,0 +1,208 @@
+"""From a validated configuration to the arrays and numbers the kernels take."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+
+from .chip import Chip
+from .config import Config
+from .data import Dataset
+from .errors import ConfigError
+from .kernels import table as t
+from .rule import MGD
+
+ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
+COSTS = {"mse": t.MSE, "cross-entropy": t.CROSS_ENTROPY}
+PERTURBATIONS = {
+    "random": t.RANDOM,
+    "walsh": t.WALSH,
+    "sequential": t.SEQUENTIAL,
+    "gaussian": t.GAUSSIAN,
+    "sinusoid": t.SINUSOID,
+}
+SCHEDULES = {"constant": t.CONSTANT, "cosine": t.COSINE, "inverse": t.INVERSE}
+STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
+
+
+def layer_table(chip: Chip) -> np.ndarray:
+    """int64[layers, LAYER_COLUMNS]: widths, offsets into theta, activation, number of the first neuron."""
+    rows = []
+    parameter = neuron = 0
+    for layer in chip.network.layers:
+        weights = parameter
+        biases = weights + layer.n_in * layer.n_out
+        rows.append((layer.n_in, layer.n_out, weights, biases, ACTIVATIONS[layer.activation], neuron))
+        parameter = biases + layer.n_out
+        neuron += layer.n_out
+    return np.array(rows, np.int64)
+
+
+def start_scale(chip: Chip, dtype: Any) -> np.ndarray:
+    """real[P]: half-width of the uniform distribution each parameter starts from."""
+    net = chip.network
+    if net.init == "uniform":
+        return np.full(net.n_params, net.init_scale, dtype)
+    parts = []
+    for layer in net.layers:
+        bound = net.init_scale * math.sqrt(6 / (layer.n_in + layer.n_out))
+        parts += [np.full(layer.n_in * layer.n_out, bound), np.zeros(layer.n_out)]
+    return np.concatenate(parts).astype(dtype)
+
+
+def check_data(chip: Chip, data: Dataset) -> None:
+    """Raise ConfigError where network and data do not fit."""
+    net = chip.network
+    if data.n_in != net.n_in:
+        raise ConfigError(
+            f"network takes {net.n_in} inputs but data set {data.name} has {data.n_in}: "
+            f"use a network that starts with {data.n_in}"
+        )
+    if data.n_out != net.n_out:
+        raise ConfigError(
+            f"network has {net.n_out} outputs but data set {data.name} has {data.n_out} targets: "
+            f"use a network that ends with {data.n_out}"
+        )
+
+
+def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
+    """Targets as the cost sees them: label smoothing applied."""
+    s = targets.dtype.type(chip.network.label_smoothing)
+    return targets if s == 0 else np.ascontiguousarray((1 - s) * targets + s / targets.shape[1])
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Inputs, targets, and targets as the cost sees them: real[n, n_in], real[n, n_out] twice."""
+
+    x: np.ndarray
+    targets: np.ndarray
+    smoothed: np.ndarray
+
+    @classmethod
+    def of(cls, chip: Chip, data: Dataset, split: str, dtype: Any) -> Samples:
+        targets = np.ascontiguousarray(data.targets(split, dtype))
+        return cls(np.ascontiguousarray(data.inputs(split, dtype)), targets, cost_targets(chip, targets))
+
+
+class Plan:
+    """All that the blocks of a run share."""
+
+    def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
+        check_data(config.chip, data)
+        self.config, self.data = config, data
+        self.chip, self.rule, self.run = config.chip, config.rule, config.run
+        self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
+        self.n_params = self.chip.network.n_params
+        self.n_neurons = self.chip.network.n_neurons
+        self.keep_gradient = keep_gradient
+        self._check_memory()
+        self.ids = np.array(self.run.chip_ids, np.uint64)
+        self.layers = layer_table(self.chip)
+        self.cost = COSTS[self.chip.network.cost]
+        self.ints, self.reals = self._scalars()
+        self._check_streams()
+
+    @cached_property
+    def train(self) -> Samples:
+        """The training set."""
+        return Samples.of(self.chip, self.data, "train", self.dtype)
+
+    @cached_property
+    def test(self) -> Samples:
+        """The test set."""
+        return Samples.of(self.chip, self.data, "test", self.dtype)
+
+    @property
+    def mgd(self) -> MGD | None:
+        """The rule, where it is MGD."""
+        return self.rule if isinstance(self.rule, MGD) else None
+
+    @property
+    def codes(self) -> bool:
+        """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
+        mgd = self.mgd
+        exact = self.chip.device.amplitude_mismatch == 0
+        return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
+
+    @property
+    def dt(self) -> float:
+        """Time from one step to the next, in units of the time constants: 1 but in analog mode."""
+        return self.mgd.dt if self.mgd else 1.0
+
+    def _scalars(self) -> tuple[np.ndarray, np.ndarray]:
+        ints, reals = np.zeros(t.INTS, np.int64), np.zeros(t.REALS, np.float64)
+        rule, mgd = self.rule, self.mgd
+        ints[t.TAU_X] = ints[t.TAU_P] = ints[t.TAU_THETA] = 1
+        ints[t.BATCH] = rule.batch
+        ints[t.SHUFFLE] = self.run.order == "shuffle"
+        ints[t.N_TRAIN] = len(self.data.x_train)
+        ints[t.COST] = self.cost
+        ints[t.SCHEDULE] = SCHEDULES[rule.schedule]
+        ints[t.KEEP_GRADIENT] = self.keep_gradient
+        reals[t.ETA], reals[t.MOMENTUM], reals[t.WEIGHT_DECAY] = rule.eta, rule.momentum, rule.weight_decay
+        reals[t.SCHEDULE_STEPS] = rule.schedule_steps or self.run.steps * self.dt
+        reals[t.SCHEDULE_DECAY] = rule.schedule_decay
+        reals[t.DT], reals[t.CLIP], reals[t.AMPLITUDE] = 1.0, math.inf, 1.0
+        if mgd is not None:
+            ints[t.MODE] = t.ANALOG if mgd.mode == "analog" else t.DISCRETE
+            ints[t.TAU_X], ints[t.TAU_P] = mgd.iterations("tau_x"), mgd.iterations("tau_p")
+            ints[t.TAU_THETA] = 1 if mgd.mode == "analog" else int(mgd.tau_theta)
+            ints[t.BASELINE] = t.ANTITHETIC if mgd.baseline == "antithetic" else t.MEASURED
+            ints[t.PERTURBATION] = PERTURBATIONS[mgd.perturbation]
+            ints[t.SINE_FIRST], ints[t.SINE_PERIOD] = mgd.sine_grid(self.n_params)
+            readout = self.chip.converters
+            reals[t.AMPLITUDE], reals[t.DT], reals[t.TAU_HP] = mgd.amplitude, mgd.dt, mgd.tau_hp
+            reals[t.TAU_THETA_LOWPASS] = mgd.tau_theta
+            reals[t.SIGMA_C] = readout.sigma_C
+            reals[t.SIGMA_C_BASELINE] = readout.sigma_C if readout.sigma_C_baseline else 0.0
+            reals[t.SIGMA_THETA] = self.chip.device.sigma_theta
+            reals[t.CLIP] = mgd.clip if mgd.clip is not None else math.inf
+        return ints, reals
+
+    @property
+    def bytes_per_chip(self) -> int:
+        """Memory a chip takes in a run, bytes, without what is recorded."""
+        rows = 2 + (self.rule.momentum > 0) + self.keep_gradient
+        if self.mgd:
+            rows += 0 if self.codes else 1
+            rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
+        neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
+        return (rows * self.n_params + neurons) * self.dtype.itemsize + 8 * self.rule.batch + self.n_params // 8 + 200
+
+    def _check_memory(self) -> None:
+        chips, free = len(self.run.chip_ids), psutil.virtual_memory().available
+        need = chips * self.bytes_per_chip
+        if need > 0.8 * free:
+            most = int(0.8 * free) // self.bytes_per_chip
+            raise ConfigError(
+                f"run.chips = {chips}: would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
+                f"use at most {most} chips of this network"
+            )
+
+    def _check_streams(self) -> None:
+        words_a_step = max(4 * ((self.n_params + 3) // 4), 12 * self.rule.batch)
+        if self.run.steps * words_a_step > STREAM_LIMIT:
+            most = STREAM_LIMIT // words_a_step
+            raise ConfigError(f"run.steps = {self.run.steps}: must be at most {most} with this network and batch")
+
+    def evaluations(self, n: int) -> float:
+        """Network evaluations of the first n steps, baselines included, in units of step_time."""
+        batch, mgd = self.rule.batch, self.mgd
+        if mgd is None or mgd.mode == "analog":
+            return batch * n * self.dt
+        if mgd.baseline == "antithetic":
+            return 2 * batch * n
+        tau_x, tau_theta = mgd.tau_x, int(mgd.tau_theta)
+        both = math.lcm(tau_x, tau_theta)
+        baselines = -(-n // tau_x) + -(-n // tau_theta) - -(-n // both)
+        return batch * (n + baselines)
+
+    def seconds(self, n: int) -> float:
+        """Emulated hardware time after n steps."""
+        return self.evaluations(n) * self.chip.step_time

@@ -1,0 +1,253 @@
+"""Training: the functions a user calls."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from .chip import Chip
+from .config import Config, Run
+from .data import Dataset, load_dataset
+from .engine import Engine, thread_count
+from .errors import ConfigError
+from .merge import RowPlan, Rows
+from .network import Network
+from .plan import Plan
+from .rule import MGD, Backprop
+from .trace import Trace, TraceHeader, open_writer
+
+ROWS = 500  # as many rows as a plot can use, where the user does not say
+EVALUATION_SHARE = 8  # steps a recorded sample is set against, so that evaluating takes a few per cent
+
+
+class Progress(Protocol):
+    """What watches a run: called in the main thread, several times a second."""
+
+    def start(self, plan: Plan) -> None:
+        """The run is about to begin."""
+
+    def tick(self, chip_steps: int, row: Rows) -> None:
+        """So many chip-steps are done; row is the latest recorded one, or empty."""
+
+    def stop(self) -> None:
+        """The run has ended, one way or another."""
+
+
+def settle(config: Config, data: Dataset) -> Config:
+    """Fill in what depends on the whole: record_every, and the horizon of the cosine."""
+    run, rule = config.run, config.rule
+    if run.record_every is None:
+        evaluated = min(run.eval_samples or len(data.x_test), len(data.x_test))
+        every = max(-(-run.steps // ROWS), EVALUATION_SHARE * evaluated)
+        run = run.replace(record_every=max(1, min(every, -(-run.steps // 20))))
+    if rule.schedule == "cosine" and rule.schedule_steps is None:
+        dt = rule.dt if isinstance(rule, MGD) else 1.0
+        rule = rule.replace(schedule_steps=max(1, round(run.steps * dt)))
+    return replace(config, run=run, rule=rule)
+
+
+def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:
+    """theta0 as real[chips, P]; ConfigError where shape or values do not do."""
+    wanted = f"({plan.n_params},) or ({len(plan.ids)}, {plan.n_params})"
+    try:
+        array = np.asarray(theta0, dtype=plan.dtype)
+    except (TypeError, ValueError):
+        raise ConfigError(f"theta0 is not an array of numbers; expected shape {wanted}") from None
+    if array.shape == (plan.n_params,):
+        array = np.broadcast_to(array, (len(plan.ids), plan.n_params))
+    if array.shape != (len(plan.ids), plan.n_params):
+        raise ConfigError(f"theta0 has shape {array.shape}; expected {wanted}")
+    if not np.isfinite(array).all():
+        chip, p = np.argwhere(~np.isfinite(array))[0]
+        raise ConfigError(f"theta0[{chip}, {p}] = {array[chip, p]}: every value must be finite")
+    return array
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """What the bits and the speed of a run may depend on besides its configuration."""
+    import numba
+    from llvmlite import binding
+
+    return {
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "cpu": binding.get_host_cpu_name(),
+        "machine": platform.machine(),
+        "fma": bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64")),
+        "threads": threads,
+    }
+
+
+def chance(data: Dataset) -> float:
+    """Accuracy of always naming the most frequent class of the test set."""
+    y = data.y_test
+    labels = y[:, 0] > 0.5 if y.shape[1] == 1 else y.argmax(axis=1)
+    return float(np.unique(labels, return_counts=True)[1].max() / len(y))
+
+
+def variation(engine: Engine, theta0: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The arrays that define each chip, first axis chips."""
+    plan = engine.plan
+    out: dict[str, np.ndarray] = {}
+    blocks = [r.block for r in engine.runners]
+    if len(blocks[0].neuron):
+        shape = (-1, plan.n_neurons, 4)
+        out["neuron"] = np.concatenate([b.neuron[:, : b.count].T.reshape(shape) for b in blocks])
+    if len(blocks[0].gain):
+        out["amplitude_gain"] = np.concatenate([b.gain[:, : b.count].T for b in blocks])
+    if theta0 is not None:
+        out["theta0"] = np.ascontiguousarray(theta0)
+    return out
+
+
+def run_config(
+    config: Config,
+    data: Dataset,
+    *,
+    theta0: Any = None,
+    trace: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    lanes: int | None = None,
+) -> Trace:
+    """Carry out a whole configuration on a data set; see `train`. `lanes` is the width of a block."""
+    config = settle(config, data)
+    run = config.run
+    count = thread_count(threads)
+    plan = Plan(config, data, keep_gradient="gradient" in run.record or "angle" in run.record)
+    start = None if theta0 is None else check_theta0(theta0, plan)
+    assert run.record_every is not None
+    rows = RowPlan(run.steps, run.record_every)
+    probe_steps = min(run.probe_until or run.steps, run.steps) - run.probe_from if run.probe_chips else 0
+    header = TraceHeader(
+        config=config.to_toml(),
+        seed=run.seed,
+        chips=plan.ids.astype(np.int64),
+        n_params=plan.n_params,
+        record=run.record,
+        dtype=plan.dtype,
+        probe_chips=np.array([c for c in run.chip_ids if c in set(run.probe_chips)], np.int64)
+        if run.probe_chips
+        else np.zeros(0, np.int64),
+        environment={**environment(count), "data_sha256": data.fingerprint()},
+        expected_rows=rows.count,
+        expected_probe_steps=max(0, probe_steps),
+        chance=chance(data),
+    )
+    from .trace import check_fits
+
+    check_fits(header, trace)
+    engine = Engine(plan, rows, start, count, lanes)
+    header = replace(header, chip_arrays=variation(engine, start))
+    writer = open_writer(trace, header, force)
+    began = time.perf_counter()
+    try:
+        if progress:
+            progress.start(plan)
+        status = engine.run(writer.append, writer.append_probe, progress.tick if progress else lambda steps, row: None)
+    except BaseException:
+        writer.abort()
+        raise
+    finally:
+        if progress:
+            progress.stop()
+    wall = time.perf_counter() - began
+    theta = engine.theta
+    bad = engine.first_bad()
+    last = max(r.block.n for r in engine.runners)
+    for chip in plan.ids[~np.isfinite(theta).all(axis=1)]:
+        bad.setdefault(int(chip), last)
+    if bad and status == "complete":
+        status = "diverged"
+    extra = {"wall_seconds": wall, "chip_steps_per_s": engine.steps_done / wall, "step": last}
+    return writer.finish(status, theta, bad, extra)
+
+
+def train(
+    chip: Chip | Network,
+    data: Dataset | str,
+    rule: MGD | Backprop,
+    *,
+    steps: int = 100_000,
+    chips: int | Sequence[int] = 64,
+    seed: int = 0,
+    theta0: Any = None,
+    order: str = "shuffle",
+    precision: str = "single",
+    record: Sequence[str] = ("cost", "accuracy"),
+    record_every: int | None = None,
+    eval_samples: int | None = 1000,
+    trace: str | os.PathLike[str] | None = None,
+    angle: str = "chip",
+    probe_chips: Sequence[int] = (),
+    probe_from: int = 0,
+    probe_until: int | None = None,
+    threads: int | None = None,
+    progress: bool | Progress = False,
+    force: bool = False,
+) -> Trace:
+    """Train an ensemble of chips; each learns on its own.
+
+    chip : Chip, or a Network for an ideal one
+    data : Dataset, or the name of a built-in one or of a .npz or .h5 file
+    rule : MGD or Backprop
+    steps, chips, seed, order, precision, record, record_every, eval_samples, angle, probe_chips, probe_from,
+        probe_until : see `Run`
+    theta0 : float array (P,) or (chips, P): start here; default drawn per chip as the network says
+    trace : path of an HDF5 file to write, or None: kept in memory
+    threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it
+    progress : True for a progress bar on standard error
+    force : replace an existing file
+
+    Returns a `Trace`: `run.step` (R,), `run.cost`, `run.accuracy` (R, chips), final parameters `run.theta` (chips, P).
+    Raises ConfigError where anything does not fit, before any step; TraceError where the file cannot be written.
+
+    >>> run = train(Network.mlp([2, 2, 1]), "parity", MGD(eta=0.5, amplitude=0.05), steps=2000, chips=8)
+    >>> run.theta.shape, run.status
+    ((8, 9), 'complete')
+    """
+    if isinstance(data, str | os.PathLike):
+        data = load_dataset(data)
+    if not isinstance(data, Dataset):
+        raise ConfigError(f"data is a {type(data).__name__}; expected a Dataset or the name of one")
+    if isinstance(chip, Network):
+        chip = Chip(chip)
+    if not isinstance(chip, Chip):
+        raise ConfigError(f"chip is a {type(chip).__name__}; expected a Chip or a Network")
+    if not isinstance(rule, MGD | Backprop):
+        raise ConfigError(f"rule is a {type(rule).__name__}; expected MGD or Backprop")
+    settings: dict[str, Any] = {
+        "steps": steps,
+        "chips": chips,
+        "seed": seed,
+        "order": order,
+        "precision": precision,
+        "record": record,
+        "record_every": record_every,
+        "eval_samples": eval_samples,
+        "angle": angle,
+        "probe_chips": probe_chips,
+        "probe_from": probe_from,
+        "probe_until": probe_until,
+    }
+    run = Run(**settings)
+    config = Config(chip, rule, {"name": data.name, **data.options}, run)
+    watch: Progress | None
+    if progress is True:
+        from .progress import Bar
+
+        watch = Bar()
+    else:
+        watch = progress or None
+    return run_config(config, data, theta0=theta0, trace=trace, force=force, threads=threads, progress=watch)
+
+
+__all__ = ["Callable", "Progress", "run_config", "settle", "train"]
