@@ -34,6 +34,7 @@ _HOME = {
     "train": "train",
 }
 __all__ = [
+    "MGD",
     "Backprop",
     "Chip",
     "Config",
@@ -43,7 +44,6 @@ __all__ = [
     "Dataset",
     "Dense",
     "Device",
-    "MGD",
     "Network",
     "Neuron",
     "Run",

@@ -27,7 +27,7 @@ class Block:
         self.n = 0
         lanes = -(-count // WIDTH) * WIDTH
         chosen = np.minimum(np.arange(first, first + lanes), first + count - 1)
-        self.ids = plan.ids[chosen]
+        self.ids = plan.ids[np.newaxis, chosen]
         self.seed = np.uint64(plan.run.seed)
         real, n_params = plan.dtype, plan.n_params
         rule = plan.rule
@@ -44,16 +44,16 @@ class Block:
         self.velocity = rows(n_params if rule.momentum > 0 else 0)
         self.last_gradient = rows(n_params if plan.keep_gradient else 0)
         self.signal = rows(kernel.SIGNALS)
-        self.first_bad = np.full(lanes, -1, np.int64)
+        self.first_bad = np.full((1, lanes), -1, np.int64)
         self.neuron, self.gain = self._variation(rows)
         self.no_spread = rows(0)
 
         net = plan.chip.network
-        self.index = rows(rule.batch, np.dtype(np.int64))
+        self.index = rows(rule.batch, np.dtype(np.uint32))
         self._keys, self._scratch = rows(ROUNDS, np.dtype(np.uint32)), rows(4, np.dtype(np.uint32))
         self._fours = rows(12)
         self._x, self._y = rows(net.n_in), rows(net.n_out)
-        probed = np.isin(self.ids[:count], np.array(plan.run.probe_chips, np.uint64))
+        probed = np.isin(self.ids[0, :count], np.array(plan.run.probe_chips, np.uint64))
         self.probe_lane = np.flatnonzero(probed).astype(np.int64)
         self._probe_off = np.zeros(0, np.int64)
         m = len(self.probe_lane)
@@ -84,14 +84,13 @@ class Block:
         phase_cos = np.zeros_like(phase_sin)
         draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
         widest = max(layer.n_out for layer in net.layers)
-        buffers = [rows(widest) for _ in range(4)]
         train = plan.train
         self._kernel = kernel.steps_codes if plan.codes else kernel.steps_values
         self._before = (
             self.seed, self.ids, plan.ints, plan.reals, plan.layers, train.x, train.smoothed,
             self.neuron, self.gain, phase_sin, phase_cos,
             self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad,
-            words, values, applied, self._x, self._y, *buffers, self.index, self._keys,
+            words, values, applied, rows(net.n_in + 4 * widest), self._y, self.index, self._keys,
             rows(4, np.dtype(np.uint32)), self._scratch, self._fours, np.zeros((2, n_params)),
         )  # fmt: skip
 
@@ -103,12 +102,12 @@ class Block:
         self._before = (
             self.seed, self.ids, plan.ints, plan.reals, plan.layers, train.x, train.smoothed, self.no_spread,
             self.theta, self.gradient, self.velocity, self.last_gradient, self.first_bad,
-            self._x, self._y, acts, deltas, rows(3), self.index, self._keys, self._scratch, self._fours,
+            self._x, self._y, acts, deltas, rows(1), self.index, self._keys, self._scratch, self._fours,
         )  # fmt: skip
 
     @cached_property
     def _layers(self) -> tuple[np.ndarray, np.ndarray]:
-        shape = (self.plan.n_neurons, len(self.ids))
+        shape = (self.plan.n_neurons, self.ids.shape[1])
         return np.zeros(shape, self.plan.dtype), np.zeros(shape, self.plan.dtype)
 
     def advance(self, until: int, probe: bool) -> None:
@@ -134,23 +133,23 @@ class Block:
 
     def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and accuracy over the first samples, float64[count] each; noise off."""
-        plan, lanes = self.plan, len(self.ids)
+        plan, lanes = self.plan, self.ids.shape[1]
         widest = max(layer.n_out for layer in plan.chip.network.layers)
-        y, a0, a1 = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, widest, widest))
-        total, correct = np.zeros(lanes), np.zeros(lanes, np.int64)
+        y, work = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, 2 * widest))
+        total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
         neuron = self.neuron if plan.mgd else self.no_spread
         chunk = max(1, EVALUATE_WORK // (plan.n_params * WIDTH))
         for s0 in range(0, n_samples, chunk):
             s1 = min(s0 + chunk, n_samples)
             evaluate.evaluate(
                 s0, s1, plan.cost, plan.layers, neuron, self.theta, samples.x, samples.targets, samples.smoothed,
-                y, a0, a1, total, correct,
+                y, work, total, correct,
             )  # fmt: skip
-        return total[: self.count] / n_samples, correct[: self.count] / n_samples
+        return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
 
     def true_gradient(self, samples: Samples, ideal: bool) -> np.ndarray:
         """real[count, P]: mean gradient of the cost over all samples, of this chip or of the ideal network."""
-        total = np.zeros(len(self.ids), self.plan.dtype)
+        total = np.zeros((1, self.ids.shape[1]), self.plan.dtype)
         grad = np.zeros_like(self.theta)
         neuron = self.no_spread if ideal else self.neuron
         backprop.sum_gradient(

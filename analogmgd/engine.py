@@ -187,8 +187,8 @@ class Engine:
         """chip id -> step whose cost was the first that is not finite."""
         out = {}
         for r in self.runners:
-            for lane in np.flatnonzero(r.block.first_bad[: r.block.count] >= 0):
-                out[int(r.block.ids[lane])] = int(r.block.first_bad[lane])
+            for lane in np.flatnonzero(r.block.first_bad[0, : r.block.count] >= 0):
+                out[int(r.block.ids[0, lane])] = int(r.block.first_bad[0, lane])
         return out
 
     def run(

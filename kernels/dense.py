@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import inner
-from .simd import WIDTH, add, fma, load, signed, splat, store, sub
+from .jit import inner, leaf
+from .simd import WIDTH, fma, load, signed, splat, store
 
 SINGLE, PAIR, ANTITHETIC = range(3)
 
 
-@inner
+@leaf
 def sign_mask(p):
     """The bit of parameter p in its word, most significant first."""
     return np.uint32(np.uint32(0x80000000) >> np.uint32(p & 31))
@@ -24,30 +24,31 @@ def sign_mask(p):
 def make_dense(kind: int, codes: bool):
     """The layer function for one kind of pass, perturbation as codes or as values.
 
-    dense(theta, words, values, plus, w0, b0, n_in, n_out, xa, xb, za, zb): theta, values real[P, lanes], words
-    uint32[ceil(P/32), lanes], plus the amplitude; weights from row w0, biases from row b0; inputs xa, xb
-    [n_in, lanes], pre-activations za, zb [n_out, lanes]. In a SINGLE pass only xb and zb are used; otherwise
-    `a` is the baseline (PAIR) or theta minus the perturbation (ANTITHETIC), `b` theta plus it.
+    dense(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb): theta, values real[P, lanes],
+    words uint32[ceil(P/32), lanes]; weights from row w0, biases from row b0 of theta. xa, xb, za, zb are the first rows
+    of the inputs and of the pre-activations in work real[.., lanes] (rows and not arrays: binding an array costs
+    more than a small layer). In a SINGLE pass only xb and zb are used; otherwise `a` is the baseline (PAIR) or theta
+    minus the perturbation (ANTITHETIC), `b` theta plus it.
     """
     pair = kind != SINGLE
     antithetic = kind == ANTITHETIC
 
-    @inner
+    @leaf
     def both(theta, words, values, p, v, plus, minus):
         t = load(theta, p, v)
         d = signed(load(words, p >> 5, v), sign_mask(p), plus, minus) if codes else load(values, p, v)
-        a = sub(t, d) if antithetic else t
-        return a, add(t, d)
+        a = t - d if antithetic else t
+        return a, t + d
 
-    @inner
-    def rows4(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v):
+    @leaf
+    def rows4(theta, words, values, plus, minus, w0, b0, n_in, work, xa, xb, za, zb, j, v):
         a0, c0 = both(theta, words, values, b0 + j, v, plus, minus)
         a1, c1 = both(theta, words, values, b0 + j + 1, v, plus, minus)
         a2, c2 = both(theta, words, values, b0 + j + 2, v, plus, minus)
         a3, c3 = both(theta, words, values, b0 + j + 3, v, plus, minus)
         p = w0 + j * n_in
         for i in range(n_in):
-            x = load(xb, i, v)
+            x = load(work, xb + i, v)
             s0, t0 = both(theta, words, values, p + i, v, plus, minus)
             s1, t1 = both(theta, words, values, p + n_in + i, v, plus, minus)
             s2, t2 = both(theta, words, values, p + 2 * n_in + i, v, plus, minus)
@@ -57,53 +58,53 @@ def make_dense(kind: int, codes: bool):
             c2 = fma(t2, x, c2)
             c3 = fma(t3, x, c3)
             if pair:
-                y = load(xa, i, v)
+                y = load(work, xa + i, v)
                 a0 = fma(s0, y, a0)
                 a1 = fma(s1, y, a1)
                 a2 = fma(s2, y, a2)
                 a3 = fma(s3, y, a3)
-        store(zb, j, v, c0)
-        store(zb, j + 1, v, c1)
-        store(zb, j + 2, v, c2)
-        store(zb, j + 3, v, c3)
+        store(work, zb + j, v, c0)
+        store(work, zb + j + 1, v, c1)
+        store(work, zb + j + 2, v, c2)
+        store(work, zb + j + 3, v, c3)
         if pair:
-            store(za, j, v, a0)
-            store(za, j + 1, v, a1)
-            store(za, j + 2, v, a2)
-            store(za, j + 3, v, a3)
+            store(work, za + j, v, a0)
+            store(work, za + j + 1, v, a1)
+            store(work, za + j + 2, v, a2)
+            store(work, za + j + 3, v, a3)
 
-    @inner
-    def rows1(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v):
+    @leaf
+    def rows1(theta, words, values, plus, minus, w0, b0, n_in, work, xa, xb, za, zb, j, v):
         a0, c0 = both(theta, words, values, b0 + j, v, plus, minus)
         p = w0 + j * n_in
         for i in range(n_in):
             s0, t0 = both(theta, words, values, p + i, v, plus, minus)
-            c0 = fma(t0, load(xb, i, v), c0)
+            c0 = fma(t0, load(work, xb + i, v), c0)
             if pair:
-                a0 = fma(s0, load(xa, i, v), a0)
-        store(zb, j, v, c0)
+                a0 = fma(s0, load(work, xa + i, v), a0)
+        store(work, zb + j, v, c0)
         if pair:
-            store(za, j, v, a0)
+            store(work, za + j, v, a0)
 
-    @inner
-    def dense(theta, words, values, amplitude, w0, b0, n_in, n_out, xa, xb, za, zb):
+    @leaf
+    def dense(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb):
         plus = splat(amplitude)
         minus = splat(-amplitude)
         for v in range(0, theta.shape[1], WIDTH):
             j = 0
             while j + 4 <= n_out:
-                rows4(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v)
+                rows4(theta, words, values, plus, minus, w0, b0, n_in, work, xa, xb, za, zb, j, v)
                 j += 4
             while j < n_out:
-                rows1(theta, words, values, plus, minus, w0, b0, n_in, xa, xb, za, zb, j, v)
+                rows1(theta, words, values, plus, minus, w0, b0, n_in, work, xa, xb, za, zb, j, v)
                 j += 1
 
     return dense
 
 
 @inner
-def plain_dense(theta, w0, b0, n_in, n_out, x, z):
-    """z <- W x + b without perturbation, x real[n_in, lanes]."""
+def plain_dense(theta, w0, b0, n_in, n_out, source, x, work, z):
+    """work[z:] <- W source[x:] + b without perturbation."""
     for v in range(0, theta.shape[1], WIDTH):
         j = 0
         while j + 4 <= n_out:
@@ -113,27 +114,27 @@ def plain_dense(theta, w0, b0, n_in, n_out, x, z):
             c2 = load(theta, b0 + j + 2, v)
             c3 = load(theta, b0 + j + 3, v)
             for i in range(n_in):
-                u = load(x, i, v)
+                u = load(source, x + i, v)
                 c0 = fma(load(theta, p + i, v), u, c0)
                 c1 = fma(load(theta, p + n_in + i, v), u, c1)
                 c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
                 c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
-            store(z, j, v, c0)
-            store(z, j + 1, v, c1)
-            store(z, j + 2, v, c2)
-            store(z, j + 3, v, c3)
+            store(work, z + j, v, c0)
+            store(work, z + j + 1, v, c1)
+            store(work, z + j + 2, v, c2)
+            store(work, z + j + 3, v, c3)
             j += 4
         while j < n_out:
             c0 = load(theta, b0 + j, v)
             for i in range(n_in):
-                c0 = fma(load(theta, w0 + j * n_in + i, v), load(x, i, v), c0)
-            store(z, j, v, c0)
+                c0 = fma(load(theta, w0 + j * n_in + i, v), load(source, x + i, v), c0)
+            store(work, z + j, v, c0)
             j += 1
 
 
 @inner
-def shared_dense(theta, w0, b0, n_in, n_out, x, z):
-    """z <- W x + b where all lanes see the same inputs x real[n_in]."""
+def shared_dense(theta, w0, b0, n_in, n_out, xs, s, work, z):
+    """work[z:] <- W x + b where all lanes see the same inputs xs[s]."""
     for v in range(0, theta.shape[1], WIDTH):
         j = 0
         while j + 4 <= n_out:
@@ -143,19 +144,19 @@ def shared_dense(theta, w0, b0, n_in, n_out, x, z):
             c2 = load(theta, b0 + j + 2, v)
             c3 = load(theta, b0 + j + 3, v)
             for i in range(n_in):
-                u = splat(x[i])
+                u = splat(xs[s, i])
                 c0 = fma(load(theta, p + i, v), u, c0)
                 c1 = fma(load(theta, p + n_in + i, v), u, c1)
                 c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
                 c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
-            store(z, j, v, c0)
-            store(z, j + 1, v, c1)
-            store(z, j + 2, v, c2)
-            store(z, j + 3, v, c3)
+            store(work, z + j, v, c0)
+            store(work, z + j + 1, v, c1)
+            store(work, z + j + 2, v, c2)
+            store(work, z + j + 3, v, c3)
             j += 4
         while j < n_out:
             c0 = load(theta, b0 + j, v)
             for i in range(n_in):
-                c0 = fma(load(theta, w0 + j * n_in + i, v), splat(x[i]), c0)
-            store(z, j, v, c0)
+                c0 = fma(load(theta, w0 + j * n_in + i, v), splat(xs[s, i]), c0)
+            store(work, z + j, v, c0)
             j += 1

@@ -8,56 +8,52 @@ from .jit import entry
 from .mathfn import sincos, uniform
 from .perturb import normals4
 from .philox import INIT, MISMATCH, NEURON, PHASE, words4
+from .simd import WIDTH, fma, load, store
 
 
 @entry
 def draw_theta(seed, ids, scale, theta):
     """theta[p] <- scale[p] (2 u - 1), u from word p of INIT; scale real[P], theta real[P, lanes]."""
-    words = np.empty((4, ids.shape[0]), np.uint32)
-    one = theta.dtype.type(1.0)
-    two = theta.dtype.type(2.0)
+    words = np.empty((4, ids.shape[1]), np.uint32)
     for p in range(theta.shape[0]):
         if p % 4 == 0:
             words4(seed, ids, np.uint64(INIT), np.uint64(p >> 2), words, 0)
-        for lane in range(ids.shape[0]):
-            theta[p, lane] = scale[p] * (two * uniform(words[p & 3, lane], one) - one)
+        for v in range(0, ids.shape[1], WIDTH):
+            store(theta, p, v, fma(uniform(load(words, p & 3, v), theta), 2.0, -1.0) * scale[p])
 
 
 @entry
 def draw_neurons(seed, ids, sigma, neuron):
-    """Rows (alpha, beta, a0, b0) of neuron q at 4 q: alpha, beta = 1 + sigma xi; a0, b0 = sigma xi (stream NEURON)."""
-    words = np.empty((4, ids.shape[0]), np.uint32)
-    one = neuron.dtype.type(1.0)
+    """Rows (alpha, beta, a0, b0) of neuron q at 4 q: alpha, beta = 1 + sigma xi; a0, b0 = sigma xi (NEURON)."""
+    words = np.empty((4, ids.shape[1]), np.uint32)
     for q in range(neuron.shape[0] // 4):
-        four = neuron[4 * q : 4 * q + 4]
-        normals4(seed, ids, NEURON, q, words, four)
-        for lane in range(ids.shape[0]):
-            four[0, lane] = one + sigma * four[0, lane]
-            four[1, lane] = one + sigma * four[1, lane]
-            four[2, lane] = sigma * four[2, lane]
-            four[3, lane] = sigma * four[3, lane]
+        normals4(seed, ids, NEURON, q, words, neuron[4 * q : 4 * q + 4])
+        for row in range(4 * q, 4 * q + 4):
+            mean = 1.0 if row - 4 * q < 2 else 0.0
+            for v in range(0, ids.shape[1], WIDTH):
+                store(neuron, row, v, fma(load(neuron, row, v), sigma, mean))
 
 
 @entry
 def draw_mismatch(seed, ids, sigma, gain):
     """gain[p] <- 1 + sigma xi_p: what a parameter's perturbation really is, over the nominal one."""
-    words = np.empty((4, ids.shape[0]), np.uint32)
-    four = np.empty((4, ids.shape[0]), gain.dtype)
-    one = gain.dtype.type(1.0)
+    words = np.empty((4, ids.shape[1]), np.uint32)
+    four = np.empty((4, ids.shape[1]), gain.dtype)
     for p in range(gain.shape[0]):
         if p % 4 == 0:
             normals4(seed, ids, MISMATCH, p >> 2, words, four)
-        for lane in range(ids.shape[0]):
-            gain[p, lane] = one + sigma * four[p & 3, lane]
+        for v in range(0, ids.shape[1], WIDTH):
+            store(gain, p, v, fma(load(four, p & 3, v), sigma, 1.0))
 
 
 @entry
 def draw_phases(seed, ids, phase_sin, phase_cos):
     """Sine and cosine of the random phase 2 pi u_p of each parameter's sinusoid."""
-    words = np.empty((4, ids.shape[0]), np.uint32)
-    one = phase_sin.dtype.type(1.0)
+    words = np.empty((4, ids.shape[1]), np.uint32)
     for p in range(phase_sin.shape[0]):
         if p % 4 == 0:
             words4(seed, ids, np.uint64(PHASE), np.uint64(p >> 2), words, 0)
-        for lane in range(ids.shape[0]):
-            phase_sin[p, lane], phase_cos[p, lane] = sincos(uniform(words[p & 3, lane], one))
+        for v in range(0, ids.shape[1], WIDTH):
+            s, c = sincos(uniform(load(words, p & 3, v), phase_sin))
+            store(phase_sin, p, v, s)
+            store(phase_cos, p, v, c)

@@ -7,70 +7,60 @@ import numpy as np
 from . import table as t
 from .dense import plain_dense, shared_dense
 from .jit import entry, inner
-from .neuron import activate, add_cost
+from .neuron import activate, sample_cost
+from .simd import WIDTH, load, resized, splat, store, where
 
 
 @inner
-def count_correct(z, target, n_out, correct, best, label):
-    """correct += 1 where the outputs decide as the targets do.
+def count_correct(z, row, targets, s, n_out, correct):
+    """correct += 1 where the outputs, rows of z from `row` on, decide as targets[s] do.
 
     One output: on the same side of 1/2. Several: the largest output is the largest target (the first of equals).
+    NaN compares false, so a chip that has diverged counts as wrong.
     """
-    half = z.dtype.type(0.5)
-    if n_out == 1:
-        high = target[0] > half
-        for lane in range(correct.shape[0]):
-            correct[lane] += np.int64((z[0, lane] > half) == high)
-        return
     wanted = 0
     for k in range(1, n_out):
-        if target[k] > target[wanted]:
+        if targets[s, k] > targets[s, wanted]:
             wanted = k
-    for lane in range(correct.shape[0]):
-        best[lane] = z[0, lane]
-        label[lane] = 0
-    for k in range(1, n_out):
-        for lane in range(correct.shape[0]):
-            a = z[k, lane]
-            b = best[lane]
-            larger = a > b
-            best[lane] = a if larger else b
-            label[lane] = k if larger else label[lane]
-    for lane in range(correct.shape[0]):
-        # NaN compares false: a chip that has diverged counts as wrong
-        correct[lane] += np.int64((label[lane] == wanted) & (best[lane] == best[lane]))
+    for v in range(0, z.shape[1], WIDTH):
+        best = load(z, row, v)
+        if n_out == 1:
+            right = best > 0.5 if targets[s, 0] > z.dtype.type(0.5) else best <= 0.5
+        else:
+            label = splat(np.uint32(0))
+            for k in range(1, n_out):
+                a = load(z, row + k, v)
+                label = where(a > best, np.uint32(k), label)
+                best = where(a > best, a, best)
+            right = (label == np.uint32(wanted)) & (best == best)
+        count = load(correct, 0, v)
+        store(correct, 0, v, where(right, count + np.uint32(1), count))
 
 
 @entry
-def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, a0, a1, total, correct):
-    """Add the costs of samples s0 .. s1-1 to total float64[lanes] and the right decisions to correct int64[lanes].
+def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work, total, correct):
+    """Add the costs of samples s0 .. s1-1 to total float64[1, lanes] and right decisions to correct uint32[1, lanes].
 
-    xs real[n, n_in]; targets and smoothed (for the cost) real[n, n_out]; y, a0, a1 scratch of one row a neuron.
+    xs real[n, n_in]; targets and smoothed (for the cost) real[n, n_out]; scratch: y real[n_out, lanes], work
+    real[2 x widest layer, lanes].
     """
     lanes = theta.shape[1]
     n_layers = layers.shape[0]
     n_out = layers[n_layers - 1, t.N_OUT]
-    one = np.empty(lanes, theta.dtype)
-    lse = np.empty(lanes, theta.dtype)
-    peak = np.empty(lanes, theta.dtype)
-    label = np.empty(lanes, np.int64)
+    half = work.shape[0] // 2
     for s in range(s0, s1):
+        z = 0
         for q in range(n_layers):
-            row = layers[q]
-            z = a0 if (q & 1) == 0 else a1
+            z = half * (q & 1)
+            w0, b0 = layers[q, t.WEIGHTS], layers[q, t.BIASES]
             if q == 0:
-                shared_dense(theta, row[t.WEIGHTS], row[t.BIASES], row[t.N_IN], row[t.N_OUT], xs[s], z)
+                shared_dense(theta, w0, b0, layers[q, t.N_IN], layers[q, t.N_OUT], xs, s, work, z)
             else:
-                x = a1 if (q & 1) == 0 else a0
-                plain_dense(theta, row[t.WEIGHTS], row[t.BIASES], row[t.N_IN], row[t.N_OUT], x, z)
-            activate(z, row[t.N_OUT], row[t.ACTIVATION], neuron, row[t.NEURONS])
-        z = a1 if (n_layers & 1) == 0 else a0
-        for k in range(n_out):
-            for lane in range(lanes):
-                y[k, lane] = smoothed[s, k]
-        for lane in range(lanes):
-            one[lane] = theta.dtype.type(0.0)
-        add_cost(cost, z, y, n_out, one, lse, peak)
-        for lane in range(lanes):
-            total[lane] += np.float64(one[lane])
-        count_correct(z, targets[s], n_out, correct, lse, label)
+                plain_dense(theta, w0, b0, layers[q, t.N_IN], layers[q, t.N_OUT], work, half - z, work, z)
+            activate(work, z, layers[q, t.N_OUT], layers[q, t.ACTIVATION], neuron, layers[q, t.NEURONS])
+        for v in range(0, lanes, WIDTH):
+            for k in range(n_out):
+                store(y, k, v, smoothed[s, k])
+            c = sample_cost(cost, work, z, y, n_out, v)
+            store(total, 0, v, load(total, 0, v) + resized(c, total))
+        count_correct(work, z, targets, s, n_out, correct)

@@ -1,96 +1,98 @@
-"""Activations with neuron spread, costs: elementwise over lanes."""
+"""Activations with neuron spread, and costs: elementwise over lanes."""
 
 from __future__ import annotations
 
-from .jit import inner
+from .jit import inner, leaf
 from .mathfn import exp, log, sigmoid, tanh
+from .simd import WIDTH, fma, load, store, where
 from .table import CROSS_ENTROPY, RELU, SIGMOID, TANH
 
 
 @inner
-def activate(z, n_out, kind, neuron, first):
-    """z <- alpha f(beta (z - a0)) + b0, in place on rows 0..n_out-1 of z.
+def activate_rows(z, j0, j1, kind):
+    """z <- f(z) in rows j0 .. j1-1, without spread."""
+    for v in range(0, z.shape[1], WIDTH):
+        if kind == SIGMOID:
+            for j in range(j0, j1):
+                store(z, j, v, sigmoid(load(z, j, v)))
+        elif kind == TANH:
+            for j in range(j0, j1):
+                store(z, j, v, tanh(load(z, j, v)))
+        elif kind == RELU:
+            for j in range(j0, j1):
+                a = load(z, j, v)
+                store(z, j, v, where(a < 0.0, 0.0, a))  # lets NaN through
+
+
+@inner
+def shift(z, row, n_out, neuron, first):
+    """z <- beta (z - a0) in n_out rows from `row` on."""
+    for v in range(0, z.shape[1], WIDTH):
+        for j in range(n_out):
+            q = 4 * (first + j)
+            store(z, row + j, v, load(neuron, q + 1, v) * (load(z, row + j, v) - load(neuron, q + 2, v)))
+
+
+@inner
+def stretch(z, row, n_out, neuron, first):
+    """z <- alpha z + b0 in n_out rows from `row` on."""
+    for v in range(0, z.shape[1], WIDTH):
+        for j in range(n_out):
+            q = 4 * (first + j)
+            store(z, row + j, v, fma(load(neuron, q, v), load(z, row + j, v), load(neuron, q + 3, v)))
+
+
+@inner
+def activate(z, row, n_out, kind, neuron, first):
+    """z <- alpha f(beta (z - a0)) + b0, in place on n_out rows of z from `row` on.
 
     neuron : real[4 * neurons, lanes], rows (alpha, beta, a0, b0) of neuron q from row 4 q, or of no rows where
     all neurons are nominal; first : number of the layer's first neuron. Source: McCaughan et al. 2023, eq. for
     the logistic form; the other activations take the same affine spread.
     """
-    zero = z.dtype.type(0.0)
-    spread = neuron.shape[0] > 0
-    for j in range(n_out):
-        r = z[j]
-        if spread:
-            beta = neuron[4 * (first + j) + 1]
-            a0 = neuron[4 * (first + j) + 2]
-            for lane in range(r.shape[0]):
-                r[lane] = beta[lane] * (r[lane] - a0[lane])
-        if kind == SIGMOID:
-            for lane in range(r.shape[0]):
-                r[lane] = sigmoid(r[lane])
-        elif kind == TANH:
-            for lane in range(r.shape[0]):
-                r[lane] = tanh(r[lane])
-        elif kind == RELU:
-            for lane in range(r.shape[0]):
-                a = r[lane]
-                r[lane] = zero if a < zero else a  # lets NaN through
-        if spread:
-            alpha = neuron[4 * (first + j)]
-            b0 = neuron[4 * (first + j) + 3]
-            for lane in range(r.shape[0]):
-                r[lane] = alpha[lane] * r[lane] + b0[lane]
+    if neuron.shape[0] > 0:
+        shift(z, row, n_out, neuron, first)
+    activate_rows(z, row, row + n_out, kind)
+    if neuron.shape[0] > 0:
+        stretch(z, row, n_out, neuron, first)
 
 
-@inner
-def log_sum_exp(z, n_out, out, peak):
-    """out <- log(sum over outputs of exp(z)), peak <- the largest output."""
-    for lane in range(out.shape[0]):
-        peak[lane] = z[0, lane]
-        out[lane] = out.dtype.type(0.0)
-    for k in range(1, n_out):
-        r = z[k]
-        for lane in range(out.shape[0]):
-            a = r[lane]
-            b = peak[lane]
-            peak[lane] = b if a < b else a
-    for k in range(n_out):
-        r = z[k]
-        for lane in range(out.shape[0]):
-            out[lane] += exp(r[lane] - peak[lane])
-    for lane in range(out.shape[0]):
-        out[lane] = log(out[lane]) + peak[lane]
+@leaf
+def log_sum_exp(z, row, n_out, v):
+    """log(sum over n_out rows from `row` on of exp(z)) of 16 lanes."""
+    peak = load(z, row, v)
+    for k in range(row + 1, row + n_out):
+        a = load(z, k, v)
+        peak = where(a > peak, a, peak)
+    total = exp(load(z, row, v) - peak)
+    for k in range(row + 1, row + n_out):
+        total = total + exp(load(z, k, v) - peak)
+    return log(total, z) + peak
 
 
-@inner
-def add_cost(kind, z, y, n_out, cost, lse, peak):
-    """cost += C(z, y) of one sample; z, y real[n_out, lanes], cost real[lanes]; lse, peak are scratch.
+@leaf
+def sample_cost(kind, z, row, y, n_out, v):
+    """C(z, y) of 16 lanes; outputs in rows of z from `row` on, y real[n_out, lanes].
 
     Mean squared error: mean over outputs of (z - y)^2. Cross-entropy on logits, y smoothed beforehand:
     sum of y (log sum exp z - z).
     """
     if kind == CROSS_ENTROPY:
-        log_sum_exp(z, n_out, lse, peak)
-        for k in range(n_out):
-            r = z[k]
-            t = y[k]
-            for lane in range(cost.shape[0]):
-                cost[lane] += t[lane] * (lse[lane] - r[lane])
-    else:
-        for lane in range(cost.shape[0]):
-            lse[lane] = cost.dtype.type(0.0)
-        for k in range(n_out):
-            r = z[k]
-            t = y[k]
-            for lane in range(cost.shape[0]):
-                d = r[lane] - t[lane]
-                lse[lane] += d * d
-        share = cost.dtype.type(1.0) / cost.dtype.type(n_out)
-        for lane in range(cost.shape[0]):
-            cost[lane] += lse[lane] * share
+        lse = log_sum_exp(z, row, n_out, v)
+        c = load(y, 0, v) * (lse - load(z, row, v))
+        for k in range(1, n_out):
+            c = fma(load(y, k, v), lse - load(z, row + k, v), c)
+        return c
+    d = load(z, row, v) - load(y, 0, v)
+    c = d * d
+    for k in range(1, n_out):
+        d = load(z, row + k, v) - load(y, k, v)
+        c = fma(d, d, c)
+    return c * (1.0 / n_out)
 
 
-@inner
-def finite(x):
-    """False for infinities and NaN (x - x is NaN for both)."""
-    d = x - x
-    return d == d
+@leaf
+def add_cost(kind, z, row, y, n_out, signal, target):
+    """signal[target] += C(z, y) in every lane."""
+    for v in range(0, z.shape[1], WIDTH):
+        store(signal, target, v, load(signal, target, v) + sample_cost(kind, z, row, y, n_out, v))

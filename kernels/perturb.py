@@ -6,8 +6,9 @@ import numpy as np
 
 from .dense import sign_mask
 from .jit import inner
-from .mathfn import _sincos64, normal_pair
+from .mathfn import normal_pair, sincos64
 from .philox import PERTURBATION, words4
+from .simd import WIDTH, fma, load, signed, splat, store
 from .table import GAUSSIAN, RANDOM, SEQUENTIAL, WALSH
 
 
@@ -32,6 +33,13 @@ def parity(x):
 
 
 @inner
+def copy_row(source, i, target, j):
+    """target[j] <- source[i]."""
+    for v in range(0, target.shape[1], WIDTH):
+        store(target, j, v, load(source, i, v))
+
+
+@inner
 def random_words(k, n_params, seed, ids, cache, cached, words):
     """Sign words of perturbation k into words uint32[ceil(P/32), lanes]; returns the block now in `cache`.
 
@@ -45,18 +53,14 @@ def random_words(k, n_params, seed, ids, cache, cached, words):
         if block != cached:
             words4(seed, ids, np.uint64(PERTURBATION), np.uint64(block), cache, 0)
         for row in range(rows):
-            source = cache[(first & 3) + row]
-            target = words[row]
-            for lane in range(target.shape[0]):
-                target[lane] = source[lane]
+            copy_row(cache, (first & 3) + row, words, row)
         return block
     for row in range(0, rows - rows % 4, 4):
         words4(seed, ids, np.uint64(PERTURBATION), np.uint64((first + row) >> 2), words, row)
     if rows % 4:
         words4(seed, ids, np.uint64(PERTURBATION), np.uint64((first + rows) >> 2), cache, 0)
         for row in range(rows - rows % 4, rows):
-            for lane in range(words.shape[1]):
-                words[row, lane] = cache[row & 3, lane]
+            copy_row(cache, row & 3, words, row)
     return np.int64(-1)
 
 
@@ -71,21 +75,19 @@ def walsh_words(k, n_params, words):
         word = np.uint32(0)
         for bit in range(32):
             word = np.uint32(np.uint32(word << np.uint32(1)) | parity((32 * row + bit + 1) & k))
-        for lane in range(words.shape[1]):
-            words[row, lane] = word
+        for v in range(0, words.shape[1], WIDTH):
+            store(words, row, v, word)
 
 
 @inner
 def normals4(seed, ids, stream, block, words, out):
     """Normals 4 block .. 4 block + 3 of a stream into out real[4, lanes]; words is scratch uint32[4, lanes]."""
     words4(seed, ids, np.uint64(stream), np.uint64(block), words, 0)
-    for half in range(0, 4, 2):
-        a = words[half]
-        b = words[half + 1]
-        c = out[half]
-        s = out[half + 1]
-        for lane in range(a.shape[0]):
-            c[lane], s[lane] = normal_pair(a[lane], b[lane], c[lane])
+    for v in range(0, out.shape[1], WIDTH):
+        for half in range(0, 4, 2):
+            c, s = normal_pair(load(words, half, v), load(words, half + 1, v), out)
+            store(out, half, v, c)
+            store(out, half + 1, v, s)
 
 
 @inner
@@ -96,10 +98,8 @@ def gaussian_values(k, amplitude, seed, ids, words, four, values):
     for q in range(per):
         normals4(seed, ids, PERTURBATION, k * per + q, words, four)
         for r in range(min(4, n_params - 4 * q)):
-            source = four[r]
-            target = values[4 * q + r]
-            for lane in range(target.shape[0]):
-                target[lane] = amplitude * source[lane]
+            for v in range(0, values.shape[1], WIDTH):
+                store(values, 4 * q + r, v, load(four, r, v) * amplitude)
 
 
 @inner
@@ -117,17 +117,14 @@ def sinusoid_values(n, dt, first, period, amplitude, phase_sin, phase_cos, wave,
     for p in range(values.shape[0]):
         turns = np.float64(first + p) * t
         turns = (turns - np.floor(turns / whole) * whole) / whole
-        s, c = _sincos64(turns)
+        s, c = sincos64(turns)
         sin[p] = root * s
         cos[p] = root * c
     for p in range(values.shape[0]):
         s = values.dtype.type(sin[p]) * amplitude
         c = values.dtype.type(cos[p]) * amplitude
-        ps = phase_sin[p]
-        pc = phase_cos[p]
-        v = values[p]
-        for lane in range(v.shape[0]):
-            v[lane] = s * pc[lane] + c * ps[lane]
+        for v in range(0, values.shape[1], WIDTH):
+            store(values, p, v, fma(load(phase_cos, p, v), s, load(phase_sin, p, v) * c))
 
 
 @inner
@@ -144,8 +141,8 @@ def perturbation_values(kind, n, k, dt, first, period, amplitude, seed, ids, pha
     elif kind == SEQUENTIAL:
         for p in range(n_params):
             a = amplitude if p == k % n_params else zero
-            for lane in range(values.shape[1]):
-                values[p, lane] = a
+            for v in range(0, values.shape[1], WIDTH):
+                store(values, p, v, a)
     elif kind in (RANDOM, WALSH):
         if kind == RANDOM:
             cached = random_words(k, n_params, seed, ids, cache, cached, words)
@@ -153,10 +150,8 @@ def perturbation_values(kind, n, k, dt, first, period, amplitude, seed, ids, pha
             walsh_words(k, n_params, words)
         for p in range(n_params):
             mask = sign_mask(p)
-            w = words[p >> 5]
-            v = values[p]
-            for lane in range(v.shape[0]):
-                v[lane] = -amplitude if (w[lane] & mask) != np.uint32(0) else amplitude
+            for v in range(0, values.shape[1], WIDTH):
+                store(values, p, v, signed(load(words, p >> 5, v), mask, splat(amplitude), splat(-amplitude)))
     else:
         sinusoid_values(n, dt, first, period, amplitude, phase_sin, phase_cos, wave, values)
     return cached

@@ -1,8 +1,8 @@
 """Counter-based random words: Philox4x32-10 (Salmon et al., SC11, doi 10.1145/2063384.2063405).
 
 Word j of a stream of a chip is `Philox(counter = (j>>2 low, j>>2 high, stream, chip), key = seed)[j & 3]`, so
-every random number is a pure function of (seed, chip, stream, j). The state sits in uint64 lanes and only
-what is multiplied or returned is masked, which is twice as fast as uint32 lanes.
+every random number is a pure function of (seed, chip, stream, j). The state sits in 64-bit lanes whose upper half
+is left dirty; only what is multiplied or returned is masked.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import entry, inner
+from .simd import WIDTH, load, resized, splat, store
 
 # Streams; their numbers are part of the format: never renumber, only append.
 INIT, NEURON, MISMATCH, ORDER, PERTURBATION, PHASE, COST, COST_MINUS, BASELINE, WRITE = range(10)
@@ -24,41 +25,34 @@ S32 = np.uint64(32)
 
 @inner
 def philox(c0, c1, c2, c3, k0, k1):
-    """Ten rounds; all arguments and results uint64 that hold 32-bit words."""
+    """Ten rounds on uint64 scalars or vectors that hold 32-bit words; the upper halves of the result are dirty."""
     for _ in range(10):
-        p0 = M0 * (c0 & LOW)
-        p1 = M1 * (c2 & LOW)
+        p0 = (c0 & LOW) * M0
+        p1 = (c2 & LOW) * M1
         c0 = (p1 >> S32) ^ c1 ^ k0
-        c1 = p1 & LOW
         c2 = (p0 >> S32) ^ c3 ^ k1
-        c3 = p0 & LOW
-        c0 = c0 & LOW
-        c2 = c2 & LOW
-        k0 = (k0 + W0) & LOW
-        k1 = (k1 + W1) & LOW
+        c1 = p1
+        c3 = p0
+        k0 = k0 + W0
+        k1 = k1 + W1
     return c0, c1, c2, c3
 
 
 @inner
 def words4(seed, ids, stream, block, out, row):
-    """Words 4*block .. 4*block+3 of `stream` of every chip in `ids` into out[row:row+4], uint32[.., lanes].
+    """Words 4*block .. 4*block+3 of `stream` of every chip into out[row:row+4], uint32[.., lanes].
 
-    seed, stream, block : uint64; ids : uint64[lanes].
+    seed, stream, block : uint64; ids : uint64[1, lanes].
     """
-    k0 = seed & LOW
-    k1 = seed >> S32
-    b0 = block & LOW
-    b1 = block >> S32
-    o0 = out[row]
-    o1 = out[row + 1]
-    o2 = out[row + 2]
-    o3 = out[row + 3]
-    for lane in range(ids.shape[0]):
-        r0, r1, r2, r3 = philox(b0, b1, stream, ids[lane], k0, k1)
-        o0[lane] = np.uint32(r0)
-        o1[lane] = np.uint32(r1)
-        o2[lane] = np.uint32(r2)
-        o3[lane] = np.uint32(r3)
+    low = splat(block & LOW)
+    high = splat(block >> S32)
+    which = splat(stream)
+    for v in range(0, ids.shape[1], WIDTH):
+        w0, w1, w2, w3 = philox(low, high, which, load(ids, 0, v), seed & LOW, seed >> S32)
+        store(out, row, v, resized(w0, out))
+        store(out, row + 1, v, resized(w1, out))
+        store(out, row + 2, v, resized(w2, out))
+        store(out, row + 3, v, resized(w3, out))
 
 
 @entry
@@ -72,4 +66,5 @@ def fill_words(seed, ids, stream, first, out):
 @entry
 def philox_block(counter, key, out):
     """One block: counter uint64[4], key uint64[2], out uint64[4] (for the known-answer test)."""
-    out[0], out[1], out[2], out[3] = philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])
+    w0, w1, w2, w3 = philox(counter[0], counter[1], counter[2], counter[3], key[0], key[1])
+    out[0], out[1], out[2], out[3] = w0 & LOW, w1 & LOW, w2 & LOW, w3 & LOW

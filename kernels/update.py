@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from .dense import sign_mask
-from .jit import inner
-from .mathfn import _sincos64
+from .jit import inner, leaf
+from .mathfn import sincos64
 from .perturb import normals4
 from .philox import WRITE
-from .simd import WIDTH, add, fma, load, mul, neg, signed, splat, store
+from .simd import WIDTH, fma, load, signed, splat, store
 from .table import (
     ANALOG,
     COSINE,
@@ -33,7 +33,7 @@ def learning_rate(ints, reals, n):
     t = n * reals[DT] if ints[MODE] == ANALOG else np.float64(n)
     if ints[SCHEDULE] == COSINE:
         x = min(t / reals[SCHEDULE_STEPS], 1.0)
-        _, c = _sincos64(0.5 * x)
+        _, c = sincos64(0.5 * x)
         eta = eta * 0.5 * (1.0 + c)
     elif ints[SCHEDULE] == INVERSE:
         eta = eta / (1.0 + reals[SCHEDULE_DECAY] * t)
@@ -48,28 +48,28 @@ def make_accumulate(codes: bool):
     step), so it is neither read nor written. Both ways round the same.
     """
 
-    @inner
+    @leaf
     def increment(words, values, p, v, plus, minus):
         if codes:
             return signed(load(words, p >> 5, v), sign_mask(p), plus, minus)
-        return mul(plus, load(values, p, v))
+        return plus * load(values, p, v)
 
-    @inner
+    @leaf
     def accumulate(words, values, e, decay, write, direct, rate, G, theta, first, last):
         step = splat(-rate)
         keep = splat(decay)
         for v in range(0, theta.shape[1], WIDTH):
             plus = load(e, 0, v)
-            minus = neg(plus)
+            minus = -plus
             if direct:
                 for p in range(first, last):
                     g = increment(words, values, p, v, plus, minus)
-                    store(theta, p, v, add(load(theta, p, v), mul(step, g)))
+                    store(theta, p, v, load(theta, p, v) + step * g)
             elif write:
                 for p in range(first, last):
                     g = fma(keep, load(G, p, v), increment(words, values, p, v, plus, minus))
                     store(G, p, v, g)
-                    store(theta, p, v, add(load(theta, p, v), mul(step, g)))
+                    store(theta, p, v, load(theta, p, v) + step * g)
             else:
                 for p in range(first, last):
                     store(G, p, v, fma(keep, load(G, p, v), increment(words, values, p, v, plus, minus)))
@@ -85,34 +85,27 @@ def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, four
     writing belongs here.
     """
     n_params, lanes = theta.shape
-    zero = rate - rate
     momentum = theta.dtype.type(reals[MOMENTUM])
     decay = theta.dtype.type(reals[WEIGHT_DECAY])
     sigma = theta.dtype.type(reals[SIGMA_THETA])
     noisy = reals[SIGMA_THETA] > 0.0
+    moving = velocity.shape[0] > 0
+    decaying = reals[WEIGHT_DECAY] != 0.0
     for q in range((n_params + 3) // 4):
         if noisy:
             normals4(seed, ids, WRITE, number * ((n_params + 3) // 4) + q, words, four)
-        for r in range(min(4, n_params - 4 * q)):
-            p = 4 * q + r
-            t = theta[p]
-            g = G[p]
-            if velocity.shape[0] > 0:
-                u = velocity[p]
-                for lane in range(lanes):
-                    u[lane] = momentum * u[lane] + (g[lane] + decay * t[lane])
-                for lane in range(lanes):
-                    t[lane] += -rate * u[lane]
-            elif reals[WEIGHT_DECAY] != 0.0:
-                for lane in range(lanes):
-                    t[lane] += -rate * (g[lane] + decay * t[lane])
-            else:
-                for v in range(0, lanes, WIDTH):
-                    store(theta, p, v, add(load(theta, p, v), mul(splat(-rate), load(G, p, v))))
-            if noisy:
-                xi = four[r]
-                for lane in range(lanes):
-                    t[lane] += sigma * xi[lane]
-            if clear:
-                for lane in range(lanes):
-                    g[lane] = zero
+        for p in range(4 * q, min(4 * q + 4, n_params)):
+            for v in range(0, lanes, WIDTH):
+                theta_p = load(theta, p, v)
+                g = load(G, p, v)
+                if decaying:
+                    g = fma(theta_p, decay, g)
+                if moving:
+                    g = fma(load(velocity, p, v), momentum, g)
+                    store(velocity, p, v, g)
+                theta_p = theta_p + g * -rate
+                if noisy:
+                    theta_p = fma(load(four, p - 4 * q, v), sigma, theta_p)
+                store(theta, p, v, theta_p)
+                if clear:
+                    store(G, p, v, 0.0)
