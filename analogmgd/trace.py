@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 import analogmgd
 from analogmgd.errors import TraceError
+from analogmgd.trace_contents import root_attributes
 from analogmgd.trace_file import FileWriter
-from analogmgd.trace_memory import MemoryWriter, Store, TraceWriter, root_attributes
+from analogmgd.trace_memory import MemoryWriter, Store, TraceWriter
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, check_fits, estimate_record_bytes
 from analogmgd.trace_summary import collapsed, summary
@@ -130,6 +131,7 @@ class Trace:
         chip_arrays: mapping of the device variation that makes each chip, (chips, ...).
         status: "running", "complete", "interrupted" or "diverged".
         writer_gone: the process that wrote the file died; its status is then "interrupted".
+        ended: the run came to its end, so that the final theta is there.
         seed, config (TOML text), environment, format_version, version, created_utc, chance, extra.
 
     Raises:
@@ -160,15 +162,14 @@ class Trace:
         self.chance: float | None = None if np.isnan(chance) else chance
         self.record = Columns(self._store, "record")
         self.probe = Columns(self._store, "probe")
+        self._final = Columns(self._store, "final")
         self.chip_arrays = Columns(
             self._store, "chips", tuple(name for name in self._store.names("chips") if name != "id")
         )
         self.chips: npt.NDArray[np.int64] = self._store.read("chips/id")
         self.n_params: int = self._store.shape("final/theta")[1]
-        text = bytes(self._store.read("final/extra")[0])
-        self._ended = bool(text) and self.status != "running" and not self.writer_gone
-        self.extra: dict[str, Any] = json.loads(text) if text else {}
-        self.extra.pop("status", None)
+        self.ended: bool = attributes["ended"]
+        self.extra: dict[str, Any] = attributes["extra"]
 
     @property
     def status_text(self) -> str:
@@ -208,12 +209,12 @@ class Trace:
     @property
     def theta(self) -> Array:
         """(chips, P), the final parameters. Those of every row are `record["theta"]`."""
-        if not self._ended:
+        if not self.ended:
             raise TraceError(
                 f"the final theta of the trace {self.path or 'in memory'} is not written; "
                 f"its status is {self.status_text}"
             )
-        return self._store.read("final/theta")
+        return self._final["theta"]
 
     @property
     def diverged(self) -> dict[int, int]:

@@ -10,13 +10,18 @@ How it is left. However a run ends (complete, interrupted, diverged, disk full) 
 HDF5 program opens it. Only after a `kill -9` or a power cut HDF5's flag "open for writing" stays set, and
 `h5py.File(path)` refuses. `analogmgd.Trace` opens such a file all the same; other programs can with
 
-    h5py.File(path, swmr=True)      or once      h5clear -s --increment=0 run.h5
+    h5py.File(path, swmr=True)      or, after    h5clear -s --increment run.h5    with all means
 
-(h5clear comes with the HDF5 tools), or after `analogmgd.trace_release.release(path)`.
+(h5clear comes with the HDF5 tools; `analogmgd.trace_release.release(path)` does the same).
 
-No compression: on recorded theta and costs, gzip(1) with shuffle saves 10 to 20 % and takes ten times the
-time of writing; and filtered chunks are written anew with every block, so that a kill could tear rows that
-had been published. The format is that of HDF5 1.10 (`libver="v110"`), the first that has SWMR.
+Texts. The root's attributes are for people and other programs. `Trace` reads the same from /header and
+/final/state, JSON with a checksum: HDF5 guards all else that it keeps of its own with checksums, but not
+the heap in which attributes of any length lie, and it can hang there on a damaged file.
+
+No compression: on recorded theta and costs, gzip(1) with shuffle saves about 14 % and takes 3 to 40 times the
+time of writing; and a filtered chunk is written anew with every block, so that a kill could tear rows that
+had been published. For the same reason no Fletcher32. The format is that of HDF5 1.10 (`libver="v110"`),
+the first that has SWMR. /checkpoint is kept free for what is needed to resume.
 """
 
 from __future__ import annotations
@@ -34,7 +39,8 @@ import numpy as np
 from h5py import h5f, h5p  # type: ignore[import-untyped]
 
 from analogmgd.errors import ConfigError, TraceError
-from analogmgd.trace_memory import Array, TraceWriter, fixed_arrays
+from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal
+from analogmgd.trace_memory import TraceWriter
 from analogmgd.trace_open import DROPPED, one_line, writer_alive, writer_identity
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, check_fits, layout
@@ -74,7 +80,7 @@ def check_target(path: str, force: bool) -> None:
         store = FileStore(path)
         attributes = store.attributes()
         store.close()
-        if attributes["status"] == "running" and writer_alive(attributes):
+        if attributes["status"] == "running" and writer_alive(attributes, path):
             raise ConfigError(f"the trace {path!r} is being written by process {attributes['writer_pid']}")
 
 
@@ -117,6 +123,10 @@ def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
                 )
             dataset.attrs["unit"] = spec.unit
             dataset.attrs["dims"] = list(spec.dims)
+        text = seal({**attributes, "datasets": {d.path: [d.unit, d.dims] for d in layout(header)}})
+        dataset = file.create_dataset("header", data=np.array([text]))
+        dataset.attrs["unit"] = "1"
+        dataset.attrs["dims"] = ["text"]
         file.flush()
         return bytes(file.id.get_file_image())
 
@@ -129,10 +139,8 @@ def drop_file(file: h5py.File) -> None:
     """
     with contextlib.suppress(Exception):
         handle = file.id.get_vfd_handle()
-        if hasattr(os, "memfd_create"):
-            sink = os.memfd_create("analogmgd")
-        else:
-            sink = tempfile.mkstemp(prefix="analogmgd-")[0]
+        memory = hasattr(os, "memfd_create")
+        sink = os.memfd_create("analogmgd") if memory else tempfile.mkstemp(prefix="analogmgd-")[0]
         os.dup2(sink, handle)
         os.close(sink)
     with contextlib.suppress(Exception):
@@ -157,7 +165,8 @@ class FileWriter(TraceWriter):
         self._written = time.monotonic()
         try:
             with open(part, "xb") as file:
-                file.write(file_image(header, {**attributes, **writer_identity()}))
+                identity = writer_identity(os.fstat(file.fileno()).st_ino)
+                file.write(file_image(header, {**attributes, **identity}))
             self._file = h5py.File(h5f.open(os.fsencode(part), h5f.ACC_RDWR, fapl=file_access()))
             try:
                 # held open: an object that is closed when the disk is full leaves HDF5 in pieces
@@ -220,14 +229,16 @@ class FileWriter(TraceWriter):
         self._state[group] = (published + filled, 0)  # one step, so that Ctrl-C cannot come in between
         self._written = time.monotonic()
 
-    def _close(self, status: str) -> None:
-        self._file.attrs.modify("status", status)
+    def _close(self, state: dict[str, Any]) -> None:
+        self._sets["final/state"][0] = seal(state)
+        self._sets["final/state"].flush()
+        self._file.attrs.modify("status", state["status"])
         self._file.flush()  # before closing: a close that fails leaves HDF5 in pieces
         handle, size = self._file.id.get_vfd_handle(), self._file.id.get_filesize()
         if os.fstat(handle).st_size < size:  # room that was given out and not used; readers want it there
             os.ftruncate(handle, size)
-        self._file.close()
         self.closed = True
+        self._file.close()
 
     def _fail(self, error: BaseException) -> None:
         """Give up after a write that failed: keep what is published, close, raise one line."""
@@ -235,7 +246,7 @@ class FileWriter(TraceWriter):
             for group, (published, _) in self._state.items():
                 for name in self.names[group]:
                     self._sets[f"{group}/{name}"].resize(published, axis=0)  # forget what cannot be written
-            self._close("interrupted")
+            self._close({**RUNNING, "status": "interrupted"})
         except (OSError, RuntimeError):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))
@@ -246,22 +257,17 @@ class FileWriter(TraceWriter):
         )
         raise self.error from error
 
-    def _finish(self, status: str, final: dict[str, Array]) -> Trace:
-        from analogmgd.trace import Trace  # here, because trace imports this module
-
+    def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
         self.flush()
         try:
             for name, value in final.items():
                 self._sets[f"final/{name}"][...] = value
                 self._sets[f"final/{name}"].flush()
-            self._close(status)
+            self._close(state)
         except (OSError, RuntimeError) as error:
             self._fail(error)
-        return Trace(self.path or "")
 
-    def _abort(self, status: str) -> None:
-        self.flush()
-        try:
-            self._close(status)
-        except (OSError, RuntimeError) as error:
-            self._fail(error)
+    def _trace(self) -> Trace:
+        from analogmgd.trace import Trace  # here, because trace imports this module
+
+        return Trace(self.path or "")

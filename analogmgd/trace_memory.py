@@ -6,7 +6,6 @@ against. Both are driven by `analogmgd.train` through `TraceWriter` and read thr
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import TracebackType
@@ -16,12 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from analogmgd.errors import TraceError
-from analogmgd.trace_schema import EXTRA_BYTES, FORMAT, FORMAT_VERSION, STATUSES, TraceHeader, layout
+from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal, unseal
+from analogmgd.trace_schema import STATE_BYTES, STATUSES, TraceHeader, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
-
-Array = npt.NDArray[Any]
 
 
 class Store(Protocol):
@@ -32,7 +30,7 @@ class Store(Protocol):
     probe_rows: int  # N, whole probe steps
     writer_gone: bool  # the writer died without ending the trace
 
-    def attributes(self) -> dict[str, Any]: ...  # of the trace
+    def attributes(self) -> dict[str, Any]: ...  # `root_attributes`, and "ended", "extra"
     def names(self, group: str) -> tuple[str, ...]: ...
     def shape(self, path: str) -> tuple[int, ...]: ...  # cut to the whole rows
     def dtype(self, path: str) -> np.dtype[Any]: ...
@@ -143,16 +141,16 @@ class TraceWriter(ABC):
             if not len(where):
                 raise ValueError(f"diverged has chip {chip}, which is not in the run")
             steps[where[0]] = step
-        text = json.dumps({**(extra or {}), "status": status}, default=lambda number: number.item())
-        if len(text) > EXTRA_BYTES:
-            raise ValueError(f"extra takes {len(text)} bytes of JSON; at most {EXTRA_BYTES} are allowed")
-        written = np.array([text.encode()])
-        return self._finish(status, {"theta": final, "diverged_step": steps, "extra": written})
+        state = {"status": status, "ended": True, "extra": dict(extra or {})}
+        if len(seal(state)) > STATE_BYTES:
+            raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {STATE_BYTES} are allowed")
+        self._end(state, {"theta": final, "diverged_step": steps})
+        return self._trace()
 
     def abort(self, status: str = "interrupted") -> None:
         """Close the trace without final parameters; rows are kept. Does nothing if it is closed."""
         if not self.closed:
-            self._abort(status)
+            self._end({"status": status, "ended": False, "extra": {}}, {})
 
     def _check_open(self) -> None:
         if self.closed:
@@ -178,38 +176,10 @@ class TraceWriter(ABC):
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None: ...
 
     @abstractmethod
-    def _finish(self, status: str, final: dict[str, Array]) -> Trace: ...
+    def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None: ...
 
     @abstractmethod
-    def _abort(self, status: str) -> None: ...
-
-
-def root_attributes(header: TraceHeader, version: str, created_utc: str) -> dict[str, Any]:
-    """The attributes of the file's root, but for the writer's own."""
-    return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "analogmgd_version": version,
-        "created_utc": created_utc,
-        "config": header.config,
-        "seed": header.seed,
-        "status": "running",
-        "environment": json.dumps(dict(header.environment)),
-        "chance_accuracy": float("nan") if header.chance is None else float(header.chance),
-    }
-
-
-def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
-    """Every dataset that is known, or has its place, before the run."""
-    n = len(header.chips)
-    found = {f"chips/{name}": np.asarray(value) for name, value in header.chip_arrays.items()}
-    found["chips/id"] = header.chips
-    if len(header.probe_chips):
-        found["probe/chip"] = header.probe_chips
-    found["final/theta"] = np.full((n, header.n_params), np.nan, header.dtype)
-    found["final/diverged_step"] = np.full(n, -1, np.int64)
-    found["final/extra"] = np.zeros(1, f"S{EXTRA_BYTES}")
-    return found
+    def _trace(self) -> Trace: ...
 
 
 class MemoryWriter(TraceWriter):
@@ -217,7 +187,7 @@ class MemoryWriter(TraceWriter):
 
     def __init__(self, header: TraceHeader, attributes: dict[str, Any]) -> None:
         super().__init__(header)
-        self._attributes = attributes
+        self._attributes = {**attributes, **RUNNING}
         self._arrays = {path: array.copy() for path, array in fixed_arrays(header).items()}
         for path, spec in self.datasets.items():
             if spec.expected is not None:  # not touched, so not yet taken from the system
@@ -234,16 +204,19 @@ class MemoryWriter(TraceWriter):
                 self._arrays[path] = old = grown
             old[start : start + count] = array
 
-    def _finish(self, status: str, final: dict[str, Array]) -> Trace:
+    def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
+        self._arrays.update({f"final/{name}": value for name, value in final.items()})
+        self._attributes.update(unseal(seal(state)))
+        self.closed = True
+
+    def store(self) -> MemoryStore:
+        """For a `Trace` of what has been recorded so far."""
+        return MemoryStore(self)
+
+    def _trace(self) -> Trace:
         from analogmgd.trace import Trace  # here, because trace imports this module
 
-        self._arrays.update({f"final/{name}": value for name, value in final.items()})
-        self._abort(status)
-        return Trace(MemoryStore(self))
-
-    def _abort(self, status: str) -> None:
-        self._attributes["status"] = status
-        self.closed = True
+        return Trace(self.store())
 
 
 class MemoryStore:
@@ -260,7 +233,8 @@ class MemoryStore:
         return dict(self._writer._attributes)
 
     def names(self, group: str) -> tuple[str, ...]:
-        return tuple(d.name for d in self._writer.datasets.values() if d.group == group)
+        found = [d for d in self._writer.datasets.values() if d.group == group]
+        return tuple(d.name for d in (sorted(found, key=lambda d: d.name) if group == "chips" else found))
 
     def _array(self, path: str) -> Array:
         array = self._writer._arrays[path]

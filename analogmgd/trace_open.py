@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -12,8 +13,9 @@ import h5py  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
 
 from analogmgd.errors import TraceError
+from analogmgd.trace_superblock import Unflagged, superblock
 
-OPEN_TRIES = 20  # a file changes between "being written" and "closed" while it is opened
+OPEN_TRIES = 8  # a file changes between "being written" and "closed" while it is opened
 DROPPED: set[str] = set()  # files that this process gave up without being able to close them
 
 
@@ -29,20 +31,23 @@ def one_line(error: BaseException) -> str:
     return (inner.group(1) if inner else text)[:200] or type(error).__name__
 
 
-def writer_identity() -> dict[str, Any]:
-    """Who writes: host, process, and when it started (process ids are used again)."""
+def writer_identity(inode: int) -> dict[str, Any]:
+    """Who writes: host, process, when it started (process ids are used again), and the file (no copy)."""
     process = psutil.Process()
     return {
         "writer_host": socket.gethostname(),
         "writer_pid": process.pid,
         "writer_started": process.create_time(),
+        "writer_inode": str(inode),
     }
 
 
-def writer_alive(attributes: dict[str, Any]) -> bool | None:
-    """Whether the process that wrote the file still runs; None if that cannot be told from here."""
+def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
+    """Whether the process that wrote this very file still does; None if that cannot be told from here."""
     try:
-        if str(attributes["writer_host"]) != socket.gethostname():
+        if os.path.realpath(path) in DROPPED or attributes["writer_inode"] != str(os.stat(path).st_ino):
+            return False
+        if attributes["writer_host"] != socket.gethostname():
             return None
         started = psutil.Process(int(attributes["writer_pid"])).create_time()
         return abs(started - float(attributes["writer_started"])) < 1.0
@@ -52,44 +57,65 @@ def writer_alive(attributes: dict[str, Any]) -> bool | None:
         return None
 
 
-def open_file(path: str) -> tuple[h5py.File, bool]:
-    """Open an HDF5 file for reading; True if it is (or was, when its writer died) being written.
+class OpenFile:
+    """An HDF5 file opened for reading, whatever state it is in.
+
+    Attributes:
+        file: the h5py file.
+        flagged: it says that it is being written.
 
     Raises:
         TraceError: one line: no such file, empty, not HDF5, truncated, ...
     """
-    if not os.path.exists(path):
-        raise TraceError(f"there is no trace {path!r}")
-    if os.path.isdir(path):
-        raise TraceError(f"the trace {path!r} is a directory")
-    try:
-        with open(path, "rb") as file:
-            if not file.read(1):
+
+    def __init__(self, path: str, swmr: bool = False) -> None:
+        self.path = path
+        self._view: Unflagged | None = None
+        if not os.path.exists(path):
+            raise TraceError(f"there is no trace {path!r}")
+        if os.path.isdir(path):
+            raise TraceError(f"the trace {path!r} is a directory")
+        try:
+            if not os.path.getsize(path):
                 raise TraceError(f"the trace {path!r} is empty (0 bytes)")
-        if not h5py.is_hdf5(path):
-            raise TraceError(f"{path!r} is not a trace: it is not an HDF5 file, or its start is damaged")
-        return try_open(path)
-    except OSError as error:
-        if isinstance(error, TraceError):
-            raise
-        text = one_line(error)
-        if "already open" in text:
-            text += "; is this process writing it? Then follow it from another one"
-        raise TraceError(f"cannot open the trace {path!r}: {text}") from error
-
-
-def try_open(path: str) -> tuple[h5py.File, bool]:
-    """Open as closed, then as being written, and again: it can change from one to the other meanwhile."""
-    trial = 0
-    while True:
-        try:
-            return h5py.File(path, "r", locking=False), False
+            if not h5py.is_hdf5(path):
+                raise TraceError(f"{path!r} is not a trace: it is not an HDF5 file, or its start is damaged")
+            self._open(swmr)
         except OSError as error:
-            plain = error
-        try:
-            return h5py.File(path, "r", swmr=True, locking=False), True
-        except OSError as error:
-            trial += 1
-            if trial == OPEN_TRIES or "already open" not in str(plain):
-                raise plain from error
-        time.sleep(0.002 * trial)
+            if isinstance(error, TraceError):
+                raise
+            text = one_line(error)
+            cut = re.search(r"truncated file: eof = (\d+),.*stored_eof = (\d+)", text)
+            if cut:
+                text = f"it is truncated: {cut[1]} of {cut[2]} bytes are there"
+            raise TraceError(f"cannot open the trace {path!r}: {text}") from error
+
+    def _open(self, swmr: bool) -> None:
+        for trial in range(OPEN_TRIES):
+            block = superblock(self.path)
+            self.flagged = block is not None and block.writing
+            try:
+                if block is None or not self.flagged:
+                    self.file = h5py.File(self.path, "r", locking=False)
+                elif swmr:
+                    self.file = h5py.File(self.path, "r", swmr=True, locking=False)
+                else:
+                    self._view = Unflagged(self.path, block)
+                    self.file = h5py.File(self._view, "r")
+                return
+            except OSError as error:
+                self.close()
+                if block and re.search("not the same|don't match", str(error)):
+                    # this process has it open in another way, which HDF5 does not allow
+                    self._view = Unflagged(self.path, block)
+                    self.file = h5py.File(self._view, "r")
+                    return
+                if superblock(self.path) == block or trial == OPEN_TRIES - 1:
+                    raise
+            time.sleep(0.002 * trial)  # its writer has closed it or opened it meanwhile
+
+    def close(self) -> None:
+        with contextlib.suppress(Exception):
+            self.file.close()
+        if self._view is not None:
+            self._view.close()

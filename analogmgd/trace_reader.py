@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import time
@@ -15,20 +14,21 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 from analogmgd.errors import TraceError
-from analogmgd.trace_memory import Array
-from analogmgd.trace_open import DROPPED, OPEN_TRIES, one_line, open_file, writer_alive
+from analogmgd.trace_contents import Array, unseal
+from analogmgd.trace_open import OPEN_TRIES, OpenFile, one_line, writer_alive
 from analogmgd.trace_schema import FORMAT, FORMAT_VERSION, PROBE, RECORD, STATUSES, si_bytes
 
-ATTRIBUTES: dict[str, Any] = {
+HEADER: dict[str, Any] = {
     "config": str,
     "environment": str,
-    "status": str,
     "seed": int,
     "analogmgd_version": str,
     "created_utc": str,
     "chance_accuracy": float,
+    "datasets": dict,
 }
-NEEDED = ("record/step", "record/time", "chips/id", "final/theta", "final/diverged_step", "final/extra")
+STATE: dict[str, Any] = {"status": str, "ended": bool, "extra": dict}
+NEEDED = ("record/step", "record/time", "chips/id", "final/theta", "final/diverged_step", "final/state")
 
 
 @contextlib.contextmanager
@@ -48,83 +48,88 @@ class FileStore:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path: str | None = os.fspath(path)
         self._name = os.fspath(path)
+        self.live = False  # its writer is at work: HDF5's SWMR mode
         self._open()
 
     def _open(self) -> None:
         for trial in range(OPEN_TRIES):
-            self._file, self.swmr = open_file(self._name)
+            self._handle = OpenFile(self._name)
             try:
                 self._read_structure()
                 return
             except TraceError:
-                # a live file may be caught between two writes; a damaged one stays damaged
-                if not self.swmr or self.writer_gone or trial == OPEN_TRIES - 1:
+                # a file may be caught between two writes; a damaged one stays damaged
+                if not self._handle.flagged or trial == OPEN_TRIES - 1:
                     raise
             time.sleep(0.002 * trial)
 
     def _read_structure(self) -> None:
-        self.writer_gone = False
         try:
-            self._read_attributes()
             self._datasets: dict[str, h5py.Dataset] = {}
             self.rows = self.probe_rows = 0
+            self._read_attributes()
+            self.live = self._handle.flagged and bool(writer_alive(self._attributes, self._name))
+            if self.live and self._attributes["writer_pid"] != os.getpid():  # HDF5 has no two modes in one
+                self._handle.close()  # only now: SWMR mode may hang on a file that is damaged
+                self._handle, self._datasets = OpenFile(self._name, swmr=True), {}
+                self._read_attributes()
+            running = self._attributes["status"] == "running"
+            self.writer_gone = running and writer_alive(self._attributes, self._name) is False
             for path in NEEDED:
                 self._dataset(path)
             self.rows = self._count("record/step")
-            if "probe" in self._file:
+            if "probe" in self._handle.file:
                 self.probe_rows = self._count("probe/step")
             self._check_shapes()
         except BaseException:
-            self._file.close()
+            self._handle.close()
             raise
 
     def _read_attributes(self) -> None:
-        found: dict[str, Any] = {}
+        """What the trace says of itself, from /header and /final/state, which have checksums.
+
+        The root's attributes say the same for other programs. They are not read here, but for a number:
+        HDF5 keeps texts of any length in a heap without checksums, and can hang where that is damaged.
+        """
         with reading(self._name, "its attributes"):
-            for name in self._file.attrs:
-                try:
-                    value = self._file.attrs[name]
-                except OSError:
-                    if name != "status":  # being changed, or its writer died while changing it
-                        raise
-                    value = self._status_of_extra()
-                found[name] = value.item() if isinstance(value, np.generic) else value
-        if found.get("format") != FORMAT:
-            raise TraceError(f"{self._name!r} is an HDF5 file but not a trace of analogmgd")
-        version = found.get("format_version")
-        if not isinstance(version, int) or version < 1:
-            raise TraceError(f"the trace {self._name!r} is damaged: its format_version is {version!r}")
+            file = self._handle.file
+            if "header" not in file or "format_version" not in file.attrs:
+                raise TraceError(f"{self._name!r} is an HDF5 file but not a trace of analogmgd")
+            kind = file.attrs.get_id("format_version").dtype.kind
+            version = int(file.attrs["format_version"]) if kind in "iu" else 0
+        if version < 1:
+            raise TraceError(f"the trace {self._name!r} is damaged: its format_version is not a number >= 1")
         if version > FORMAT_VERSION:
             raise TraceError(
                 f"the trace {self._name!r} has format version {version}; this analogmgd reads up to "
                 f"{FORMAT_VERSION}: upgrade analogmgd to read it"
             )
-        for name, kind in ATTRIBUTES.items():
-            if not isinstance(found.get(name), kind):
-                raise TraceError(f"the trace {self._name!r} is damaged: attribute {name!r} is missing or wrong")
-            with reading(self._name, f"attribute {name!r}"):
-                str(found[name]).encode()  # HDF5 checks no texts
-        if found["status"] not in STATUSES:
-            raise TraceError(f"the trace {self._name!r} is damaged: its status is {found['status']!r}")
-        with reading(self._name, "attribute 'environment'"):
-            dict(json.loads(found["environment"]))
-        self._attributes = found
-        gone = os.path.realpath(self._name) in DROPPED or writer_alive(found) is False
-        self.writer_gone = found["status"] == "running" and gone
+        header, state = self._text("header", HEADER), self._text("final/state", STATE)
+        if state["status"] not in STATUSES or header.get("format") != FORMAT:
+            raise TraceError(f"the trace {self._name!r} is damaged: its status is {state['status']!r}")
+        self._attributes = {**header, **state, "format_version": version}
 
-    def _status_of_extra(self) -> str:
-        text = bytes(self._file["final/extra"][0])
-        return str(json.loads(text)["status"]) if text else "running"
+    def _text(self, path: str, kinds: dict[str, Any]) -> dict[str, Any]:
+        """A text of the file: JSON with a checksum and these entries."""
+        with reading(self._name, f"/{path}"):
+            dataset = self._dataset(path)
+            if dataset.dtype.kind != "S" or dataset.shape != (1,):
+                raise TraceError(f"the trace {self._name!r} is damaged: /{path} is not a text")
+            found = unseal(bytes(dataset[0]))
+            for name, kind in kinds.items():
+                if not isinstance(found[name], kind):
+                    raise TraceError(f"the trace {self._name!r} is damaged: /{path} has a wrong {name}")
+        return found
 
     def _dataset(self, path: str) -> h5py.Dataset:
         """The dataset at a path, if it is a plain one of this file whose data are all there."""
         if path in self._datasets:
             return self._datasets[path]
         with reading(self._name, f"/{path}"):
-            if path not in self._file:
+            if path not in self._handle.file:
                 raise TraceError(f"the trace {self._name!r} is damaged: /{path} is missing")
-            dataset = self._file[path]
-            links = [self._file.get(part, getlink=True) for part in (path.split("/")[0], path)]
+            dataset = self._handle.file[path]
+            links = [self._handle.file.get(part, getlink=True) for part in {path.split("/")[0], path}]
             if (
                 not isinstance(dataset, h5py.Dataset)
                 or not all(isinstance(link, h5py.HardLink) for link in links)
@@ -143,8 +148,10 @@ class FileStore:
         """Refuse sizes that the file cannot hold before memory is taken for them."""
         if dataset.id.get_create_plist().get_nfilters():
             return  # packed by another program: its size says nothing
-        claimed = math.prod(shape) * dataset.dtype.itemsize
-        stored = min(dataset.id.get_storage_size(), os.stat(self._name).st_size)
+        claimed, size = math.prod(shape) * dataset.dtype.itemsize, os.stat(self._name).st_size
+        stored = min(dataset.id.get_storage_size(), size)
+        if dataset.chunks is None and stored:
+            stored = min(stored, size - (dataset.id.get_offset() or 0))
         if claimed > stored:
             raise TraceError(
                 f"the trace {self._name!r} is damaged: /{path} claims {si_bytes(claimed)}, "
@@ -157,7 +164,7 @@ class FileStore:
         So it is after a kill, when room was given out and not yet used; HDF5 would read zeros from it.
         """
         size = os.stat(self._name).st_size
-        if size >= self._file.id.get_filesize() or dataset.chunks is None:
+        if size >= self._handle.file.id.get_filesize() or dataset.chunks is None:
             return
         rows, width = self._rows(path), math.prod(dataset.chunks[1:]) * dataset.dtype.itemsize
         ends = []
@@ -188,12 +195,10 @@ class FileStore:
         kinds = [self._dataset(path).dtype.kind for path in NEEDED]
         if kinds != ["i", "f", "i", "f", "i", "S"]:
             raise TraceError(f"the trace {self._name!r} is damaged: its arrays have types {kinds}")
-        with reading(self._name, "/final/extra"):
-            dict(json.loads(bytes(self._dataset("final/extra")[0]) or b"{}"))
         if self._dataset("final/diverged_step").shape != ids or len(final) != 2 or len(ids) != 1 or final[0] != ids[0]:
             raise TraceError(f"the trace {self._name!r} is damaged: /final/theta and /chips/id disagree")
         sizes = {"chip": ids[0], "parameter": final[1]}
-        if "probe/chip" in self._file:
+        if "probe/chip" in self._handle.file:
             sizes["probe_chip"] = self._dataset("probe/chip").shape[0]
         for group, table, rows in (("record", RECORD, self.rows), ("probe", PROBE, self.probe_rows)):
             for name in self.names(group):
@@ -214,16 +219,16 @@ class FileStore:
 
     def names(self, group: str) -> tuple[str, ...]:
         with reading(self._name, f"/{group}"):
-            if group not in self._file:
+            if group not in self._handle.file:
                 return ()
-            found = self._file[group]
+            found = self._handle.file[group]
             if not isinstance(found, h5py.Group):
                 raise TraceError(f"the trace {self._name!r} is damaged: /{group} is not a group")
             order = list({"record": RECORD, "probe": PROBE}.get(group, {}))
             return tuple(sorted(found, key=lambda n: (order.index(n) if n in order else len(order), n)))
 
     def _rows(self, path: str) -> int | None:
-        group, name = path.split("/", 1)
+        group, _, name = path.partition("/")
         if group == "record":
             return self.rows
         return self.probe_rows if group == "probe" and name != "chip" else None
@@ -237,9 +242,8 @@ class FileStore:
         return self._dataset(path).dtype
 
     def axes(self, path: str) -> tuple[str, tuple[str, ...]]:
-        with reading(self._name, f"the attributes of /{path}"):
-            attrs = self._dataset(path).attrs
-            return str(attrs["unit"]), tuple(str(dim) for dim in attrs["dims"])
+        unit, dims = self._attributes["datasets"].get(path, ["1", []])
+        return unit, tuple(dims)
 
     def read(self, path: str, index: tuple[Any, ...] = ()) -> Array:
         dataset = self._dataset(path)
@@ -259,8 +263,11 @@ class FileStore:
             size = math.prod(self.shape(path)) * dataset.dtype.itemsize
             if size > psutil.virtual_memory().available:
                 raise TraceError(f"/{path} of the trace {self._name!r} takes {si_bytes(size)}; read it in parts")
-        with reading(self._name, f"/{path}"):
+        try:
             return np.asarray(dataset[index])
+        except (OSError, RuntimeError) as error:  # others are over a wrong index
+            text = f"cannot read /{path}: {one_line(error)}"
+            raise TraceError(f"the trace {self._name!r} is damaged: {text}") from error
 
     def refresh(self) -> None:
         """See what was written since: the file is opened anew, which also tells whether it was closed."""
@@ -268,5 +275,4 @@ class FileStore:
         self._open()
 
     def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self._file.close()
+        self._handle.close()

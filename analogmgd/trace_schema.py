@@ -24,7 +24,7 @@ from analogmgd.errors import ConfigError
 FORMAT = "analogmgd-trace"
 FORMAT_VERSION = 1
 STATUSES = ("running", "complete", "interrupted", "diverged")
-EXTRA_BYTES = 16384  # room for the JSON text that `finish` adds; nothing can be created while SWMR is on
+STATE_BYTES = 16384  # room for how the run ended, JSON; nothing can be created while SWMR is on
 CHUNK_BYTES = 1 << 19  # a chunk of 512 KiB: a few milliseconds to read, few enough to index
 CHUNK_ROWS = 16  # rows in a chunk of a wide quantity: reading one chip reads 1/16 of what one row would
 
@@ -232,7 +232,7 @@ def layout(header: TraceHeader) -> list[Dataset]:
         found.append(fixed(f"chips/{name}", ("chip", *axes), value.dtype, value.shape, unit))
     found.append(fixed("final/theta", ("chip", "parameter"), header.dtype, (n, p)))
     found.append(fixed("final/diverged_step", ("chip",), np.int64, (n,), "step"))
-    found.append(fixed("final/extra", ("text",), f"S{EXTRA_BYTES}", (1,)))
+    found.append(fixed("final/state", ("text",), f"S{STATE_BYTES}", (1,)))
     return found
 
 
@@ -252,7 +252,7 @@ def estimate_record_bytes(header: TraceHeader, in_file: bool = True) -> dict[str
     text = len(header.config.encode()) + len(repr(dict(header.environment)))
     indices = sum(16 * math.ceil(d.file_bytes / math.prod(d.chunks, start=d.dtype.itemsize)) for d in found
                   if d.expected)  # fmt: skip
-    sizes["overhead"] = 7300 + 450 * len(found) + indices + text if in_file else text
+    sizes["overhead"] = 7800 + 550 * len(found) + indices + 2 * text if in_file else text
     return sizes
 
 

@@ -1,0 +1,67 @@
+"""What both back ends of a trace hold before the first row, and its texts with their checksums."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from analogmgd.trace_schema import FORMAT, FORMAT_VERSION, TraceHeader
+
+Array = npt.NDArray[Any]
+RUNNING = {"status": "running", "ended": False, "extra": {}}
+
+
+def seal(content: Mapping[str, Any]) -> bytes:
+    """JSON text with the checksum of what follows it as its first entry.
+
+    >>> seal({"status": "running"})
+    b'{"crc32": "22a11a6d", "status": "running"}'
+    """
+    rest = json.dumps(dict(content), default=lambda number: number.item()).encode()[1:]
+    return b'{"crc32": "%08x", ' % zlib.crc32(rest) + rest
+
+
+def unseal(text: bytes) -> dict[str, Any]:
+    """What `seal` sealed.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    if text[:11] != b'{"crc32": "' or text[11:19] != b"%08x" % zlib.crc32(text[22:]):
+        raise ValueError("its checksum is wrong")
+    content = json.loads(text)
+    del content["crc32"]
+    return dict(content)
+
+
+def root_attributes(header: TraceHeader, version: str, created_utc: str) -> dict[str, Any]:
+    """The attributes of the file's root, but for the writer's own."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "analogmgd_version": version,
+        "created_utc": created_utc,
+        "config": header.config,
+        "seed": header.seed,
+        "status": "running",
+        "environment": json.dumps(dict(header.environment)),
+        "chance_accuracy": float("nan") if header.chance is None else float(header.chance),
+    }
+
+
+def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
+    """Every dataset that is known, or has its place, before the run."""
+    n = len(header.chips)
+    found = {f"chips/{name}": np.asarray(value) for name, value in header.chip_arrays.items()}
+    found["chips/id"] = header.chips
+    if len(header.probe_chips):
+        found["probe/chip"] = header.probe_chips
+    found["final/theta"] = np.full((n, header.n_params), np.nan, header.dtype)
+    found["final/diverged_step"] = np.full(n, -1, np.int64)
+    found["final/state"] = np.array([seal(RUNNING)])
+    return found
