@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "AnalogMGDWarning": "errors",
     "Backprop": "rule",
     "Chip": "chip",
     "Config": "config",
@@ -35,6 +38,7 @@ _HOME = {
 }
 __all__ = [
     "MGD",
+    "AnalogMGDWarning",
     "Backprop",
     "Chip",
     "Config",
@@ -65,7 +69,7 @@ if TYPE_CHECKING:
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
-    from .errors import ConfigError, DataError, TraceError
+    from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
     from .export import export_trace
     from .gradients import gradient
     from .network import Dense, Network
@@ -86,3 +90,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
+
+
+class _Package(ModuleType):
+    """Importing the module analogmgd.train must not put it in the place of the function of that name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

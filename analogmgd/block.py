@@ -40,6 +40,7 @@ class Block:
             draw.draw_theta(self.seed, self.ids, start_scale(plan.chip, real), self.theta)
         else:
             self.theta[:] = theta0[chosen].T
+        self.theta += 0.0  # no -0, whose sign would depend on whether G is kept
         self.gradient = rows(n_params)
         self.velocity = rows(n_params if rule.momentum > 0 else 0)
         self.last_gradient = rows(n_params if plan.keep_gradient else 0)

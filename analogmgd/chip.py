@@ -51,7 +51,7 @@ class Device(Settings):
     sigma_theta: NonNegative = 0.0
     amplitude_mismatch: NonNegative = 0.0
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, /, **settings: Any) -> None:
         sigma = settings.get("sigma_theta", 0)
         if "write" not in settings and isinstance(sigma, int | float) and sigma > 0:
             settings["write"] = "noisy"
@@ -73,7 +73,7 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     >>> device("ideal", sigma_theta=0.01)
     Device(name='ideal', write='noisy', sigma_theta=0.01, amplitude_mismatch=0.0)
     """
-    if name not in DEVICES:
+    if not isinstance(name, str) or name not in DEVICES:
         known = list(DEVICES)
         hint = did_you_mean(str(name), known)
         raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
@@ -95,7 +95,7 @@ class Converters(Settings):
 
     table: ClassVar[str] = "converters"
     sigma_C: NonNegative = 0.0
-    sigma_C_baseline: bool = False
+    sigma_C_baseline: Annotated[bool, Field(strict=True)] = False
 
 
 def _seconds(value: Any) -> Any:

@@ -15,19 +15,29 @@ from .chip import Chip, Converters, Neuron, device
 from .errors import ConfigError
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table
-from .settings import Settings, did_you_mean, whole
+from .settings import Settings, did_you_mean, short, whole
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
 ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
 TABLES = ("network", "device", "neuron", "converters", "chip", "rule", "data", "run")
 
 
-def _chips(value: Any) -> Any:
-    if isinstance(value, list | tuple | range):
-        return tuple(int(c) if hasattr(c, "__index__") and not isinstance(c, bool) else c for c in value)
+def _ids(value: Any) -> Any:
     if hasattr(value, "tolist"):  # a numpy array of ids, or a numpy integer
-        return _chips(value.tolist())
+        value = value.tolist()
+    if isinstance(value, list | tuple | range):
+        return tuple(value)
     return whole(value)
+
+
+def _chips(value: Any) -> Any:
+    value = _ids(value)
+    given = value if isinstance(value, tuple) else (value,)
+    least, most, what = (0, 2**32 - 1, "chip ids") if value is given else (1, 2**32, "a number of chips")
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, int | float) or one != one // 1 or not least <= one <= most:
+            raise ValueError(f"{short(one)} is not allowed: {what} must be whole numbers from {least} to {most}")
+    return tuple(int(c) for c in given) if value is given else int(value)
 
 
 def _zero_is_all(value: Any) -> Any:
@@ -35,6 +45,8 @@ def _zero_is_all(value: Any) -> Any:
 
 
 def _names(value: Any) -> Any:
+    if not isinstance(value, str | list | tuple):
+        raise ValueError("must be a name or a list of names")
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -57,7 +69,7 @@ class Run(Settings):
 
     table: ClassVar[str] = "run"
     steps: Count = 100_000
-    chips: Annotated[Annotated[int, Field(ge=1, le=2**32)] | tuple[ChipId, ...], BeforeValidator(_chips)] = 64
+    chips: Annotated[int | tuple[int, ...], BeforeValidator(_chips)] = 64
     seed: Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**64)] = 0
     order: Literal["shuffle", "sequential"] = "shuffle"
     precision: Literal["single", "double"] = "single"
@@ -65,7 +77,7 @@ class Run(Settings):
     record_every: Count | None = None
     eval_samples: Annotated[Count | None, BeforeValidator(_zero_is_all)] = 1000
     angle: Literal["chip", "ideal", "sample"] = "chip"
-    probe_chips: Annotated[tuple[ChipId, ...], BeforeValidator(_chips)] = ()
+    probe_chips: Annotated[tuple[ChipId, ...], BeforeValidator(_ids)] = ()
     probe_from: Annotated[int, BeforeValidator(whole), Field(ge=0)] = 0
     probe_until: Count | None = None
 
@@ -130,6 +142,11 @@ class Config:
         get = {name: dict(tables.get(name, {})) for name in TABLES}
         if "name" not in get["data"]:
             raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
+        if not isinstance(get["data"]["name"], str):
+            raise ConfigError(f"data.name = {short(get['data']['name'])}: must be the name of a data set or a file")
+        for key in get["chip"]:
+            if key != "step_time":
+                raise ConfigError(f"chip.{key}: unknown key{did_you_mean(key, ['step_time'])}; allowed: step_time")
         if not get["network"]:
             raise ConfigError("network: needs sizes (a list of widths) or layers (an array of tables)")
         chip = Chip(

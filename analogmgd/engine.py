@@ -6,6 +6,7 @@ No result depends on the number of threads, on how chips are put into blocks, or
 from __future__ import annotations
 
 import heapq
+import operator
 import os
 import signal
 import threading
@@ -26,8 +27,8 @@ CHUNK_SECONDS = 0.03
 def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Angle between the rows of a and b, float64[n], degrees; NaN where one of them is 0."""
     a, b = a.astype(np.float64), b.astype(np.float64)
-    dot, aa, bb = ((u * v).sum(axis=1) for u, v in ((a, b), (a, a), (b, b)))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        dot, aa, bb = ((u * v).sum(axis=1) for u, v in ((a, b), (a, a), (b, b)))
         return np.degrees(np.arccos(np.clip(dot / np.sqrt(aa * bb), -1.0, 1.0)))
 
 
@@ -125,8 +126,8 @@ def thread_count(threads: int | None) -> int:
     if text is None or text == "":
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        count = int(text)
-    except ValueError:
+        count = int(text) if isinstance(text, str) else operator.index(text)
+    except (TypeError, ValueError):
         count = 0
     if not 1 <= count <= 4096:
         name = "ANALOGMGD_THREADS" if threads is None else "threads"

@@ -15,3 +15,7 @@ class DataError(ConfigError):
 
 class TraceError(AnalogMGDError, OSError):
     """A trace file cannot be written or read. The command line exits with 1."""
+
+
+class AnalogMGDWarning(UserWarning):
+    """A run that is allowed but will probably not do what is meant; its text is one line."""

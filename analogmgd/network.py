@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .settings import Settings, number, whole
+from .settings import Settings, number, short, whole
 
 Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 Cost = Literal["mse", "cross-entropy"]
@@ -61,13 +61,14 @@ class Network(Settings):
     """
 
     table: ClassVar[str] = "network"
+    also: ClassVar[tuple[str, ...]] = ("sizes", "activation", "output")
     layers: tuple[Dense, ...] = Field(min_length=1)
     cost: Cost = "mse"
     label_smoothing: Fraction = 0.0
     init: Literal["uniform", "glorot"] = "uniform"
     init_scale: Positive = 0.5
 
-    def __init__(self, layers: Sequence[Dense] = (), **settings: Any) -> None:
+    def __init__(self, /, layers: Sequence[Dense] = (), **settings: Any) -> None:
         if settings.get("init") == "glorot":
             settings.setdefault("init_scale", 1.0)
         super().__init__(layers=layers, **settings)
@@ -86,6 +87,7 @@ class Network(Settings):
     @classmethod
     def mlp(
         cls,
+        /,
         sizes: Sequence[int],
         activation: Activation = "sigmoid",
         output: Activation | None = None,
@@ -101,8 +103,15 @@ class Network(Settings):
             raise ConfigError(f"network.sizes = {sizes!r}: must be a list of at least 2 widths, input to output")
         if output is None:
             output = "linear" if settings.get("cost") == "cross-entropy" else activation
+        for key, value in (("activation", activation), ("output", output)):
+            if value not in get_args(Activation):
+                allowed = ", ".join(f'"{name}"' for name in get_args(Activation))
+                raise ConfigError(f"network.{key} = {short(value)}: must be one of {allowed}")
         last = len(sizes) - 2
-        layers = [Dense(sizes[q], sizes[q + 1], output if q == last else activation) for q in range(last + 1)]
+        try:
+            layers = [Dense(sizes[q], sizes[q + 1], output if q == last else activation) for q in range(last + 1)]
+        except ConfigError as error:
+            raise ConfigError(f"network.sizes = {short(sizes)}: every width {str(error).split(': ')[-1]}") from None
         return cls(layers, **settings)
 
     @classmethod

@@ -87,7 +87,9 @@ class Samples:
     @classmethod
     def of(cls, chip: Chip, data: Dataset, split: str, dtype: Any) -> Samples:
         targets = np.ascontiguousarray(data.targets(split, dtype))
-        return cls(np.ascontiguousarray(data.inputs(split, dtype)), targets, cost_targets(chip, targets))
+        smoothed = cost_targets(chip, targets)
+        smoothed.setflags(write=False)  # as the others are: a kernel is compiled anew for arrays that can be written
+        return cls(np.ascontiguousarray(data.inputs(split, dtype)), targets, smoothed)
 
 
 class Plan:
@@ -155,7 +157,10 @@ class Plan:
             ints[t.TAU_THETA] = 1 if mgd.mode == "analog" else int(mgd.tau_theta)
             ints[t.BASELINE] = t.ANTITHETIC if mgd.baseline == "antithetic" else t.MEASURED
             ints[t.PERTURBATION] = PERTURBATIONS[mgd.perturbation]
-            ints[t.SINE_FIRST], ints[t.SINE_PERIOD] = mgd.sine_grid(self.n_params)
+            if mgd.perturbation == "sinusoid":
+                if self.n_params > (mgd.band[1] - mgd.band[0]) * 2**26:  # phases are exact up to this period
+                    raise ConfigError(f"rule.band = {list(mgd.band)}: too narrow for {self.n_params} parameters")
+                ints[t.SINE_FIRST], ints[t.SINE_PERIOD] = mgd.sine_grid(self.n_params)
             readout = self.chip.converters
             reals[t.AMPLITUDE], reals[t.DT], reals[t.TAU_HP] = mgd.amplitude, mgd.dt, mgd.tau_hp
             reals[t.TAU_THETA_LOWPASS] = mgd.tau_theta

@@ -117,7 +117,7 @@ class MGD(Optimiser):
             raise ValueError(f"band = {list(self.band)}: its upper end times dt = {self.dt:g} must be below 1/2")
         for name in ("tau_x", "tau_p"):
             n = getattr(self, name) / self.dt
-            if abs(n - round(n)) > 1e-9 * n or round(n) < 1:
+            if n > 2**62 or abs(n - round(n)) > 1e-9 * n or round(n) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be a multiple of dt = {self.dt:g}")
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import operator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -60,8 +61,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
     table: ClassVar[str] = ""
+    also: ClassVar[tuple[str, ...]] = ()  # further keys of the table, which are no fields
 
-    def __init__(self, **values: Any) -> None:
+    def __init__(self, /, **values: Any) -> None:
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -73,7 +75,7 @@ class Settings(BaseModel):
         path = [str(part) for part in first["loc"]]
         name = ".".join([cls.table, *path] if cls.table else path)
         if first["type"] == "extra_forbidden":
-            known = sorted(cls.model_fields)
+            known = sorted({*cls.model_fields, *cls.also})
             return f"{name}: unknown key{did_you_mean(path[-1], known)}; allowed: {', '.join(known)}"
         if first["type"] == "missing":
             return f"{name} is required"
@@ -90,7 +92,10 @@ def whole(value: Any) -> Any:
     """Before-validator of counts: bool and strings are refused, 1e6 is taken."""
     if isinstance(value, bool | str):
         raise ValueError("must be a whole number")
-    return value
+    try:
+        return operator.index(value)  # NumPy's integers too, all digits of them
+    except TypeError:
+        return value
 
 
 def number(value: Any) -> Any:

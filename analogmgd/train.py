@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from .advice import warnings_for
 from .chip import Chip
 from .config import Config, Run
 from .data import Dataset, load_dataset
 from .engine import Engine, thread_count
-from .errors import ConfigError
+from .errors import AnalogMGDWarning, ConfigError
 from .merge import RowPlan, Rows
 from .network import Network
 from .plan import Plan
@@ -56,7 +58,11 @@ def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:
     """theta0 as real[chips, P]; ConfigError where shape or values do not do."""
     wanted = f"({plan.n_params},) or ({len(plan.ids)}, {plan.n_params})"
     try:
-        array = np.asarray(theta0, dtype=plan.dtype)
+        array = np.asarray(theta0)
+        if array.dtype.kind not in "fiub":
+            raise TypeError
+        with np.errstate(over="ignore"):
+            array = array.astype(plan.dtype)
     except (TypeError, ValueError):
         raise ConfigError(f"theta0 is not an array of numbers; expected shape {wanted}") from None
     if array.shape == (plan.n_params,):
@@ -145,6 +151,8 @@ def run_config(
     from .trace import check_fits
 
     check_fits(header, trace)
+    for text in warnings_for(plan.rule, plan.n_params, len(data.x_train), run.order, run.precision):
+        warnings.warn(text, AnalogMGDWarning, stacklevel=3)
     engine = Engine(plan, rows, start, count, lanes)
     header = replace(header, chip_arrays=variation(engine, start))
     writer = open_writer(trace, header, force)

@@ -56,11 +56,27 @@ def entry(function: Callable[..., None]) -> Any:
         numba.core.config.CACHE_DIR = before
 
 
+def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give each closure of a factory a name of its own, from what it holds.
+
+    Kernels loaded from the disk cache are linked by name, and numba numbers names per process: two closures of one
+    factory that were compiled in different processes can have the same one, and then the kernel that is loaded second
+    silently runs the code of the first.
+    """
+    held = []
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        value = cell.cell_contents
+        held.append(f"{name} {value.py_func.__qualname__ if hasattr(value, 'py_func') else value}")
+    if held:
+        function.__qualname__ += "_" + hashlib.sha256("\n".join(held).encode()).hexdigest()[:8]
+    return function
+
+
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call (compiled into its caller, not cached by itself)."""
-    return numba.njit(**FLAGS)(function)
+    return numba.njit(**FLAGS)(_named(function))
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Like `inner`, always pasted into its caller: passing ten arrays costs more than a small loop over lanes."""
-    return numba.njit(forceinline=True, **FLAGS)(function)
+    return numba.njit(forceinline=True, **FLAGS)(_named(function))

@@ -7,6 +7,7 @@ import analogmgd as am
 from oracle import network as onet
 from oracle import rule as orule
 
+pytestmark = pytest.mark.filterwarnings("ignore::analogmgd.errors.AnalogMGDWarning")  # biased rules are run too
 NETS = {
     "2-2-1": ([2, 2, 1], "sigmoid", "sigmoid", "mse", 0.0),
     "49-4-4": ([49, 4, 4], "sigmoid", "sigmoid", "mse", 0.0),

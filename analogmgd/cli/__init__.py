@@ -1,0 +1,23 @@
+"""The command line. Only `click` is loaded here; a command loads what it needs when it runs.
+
+    main           entry of the program, errors in one line, exit codes (`group`)
+    train          options (`options`), resolved into a configuration (`resolve`), run (`train`)
+    info, plot, export (`traces`), datasets (`datasets`), devices (`devices`)
+
+A further command is a module with a click command and a line in `COMMANDS` (`group`).
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the program on `sys.argv` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        from .group import cli
+
+        cli()
+    except KeyboardInterrupt:  # while still loading
+        print("analogmgd: interrupted", file=sys.stderr)
+        sys.exit(130)

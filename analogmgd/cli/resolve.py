@@ -1,0 +1,137 @@
+"""From what the user names (a data set, a file of data, a TOML file, options) to a whole configuration.
+
+Three layers, the later ones on top, key by key: the preset of the data set (`analogmgd.presets`), the TOML
+file, the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analogmgd.config import TABLES, Config, read_toml
+from analogmgd.data import Dataset, load_dataset
+from analogmgd.errors import ConfigError
+from analogmgd.presets import preset
+from analogmgd.rule import MGD, Backprop
+
+from .options import Tables
+
+if TYPE_CHECKING:
+    from analogmgd.trace import Trace
+
+ONE_LAYER_FORM = ("sizes", "activation", "output")  # of [network], which has either these or layers
+
+
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
+    """`base` with the keys of `over`; what contradicts a key of `over` is dropped from `base`.
+
+    >>> overlay({"network": {"sizes": [2, 2, 1], "cost": "mse"}}, {"network": {"layers": []}})
+    {'network': {'cost': 'mse', 'layers': []}}
+    """
+    out = {name: dict(table) for name, table in base.items()}
+    for name, table in over.items():
+        kept = out.setdefault(name, {})
+        if name == "network" and "layers" in table:
+            kept = {k: v for k, v in kept.items() if k not in ONE_LAYER_FORM}
+        if name == "network" and "sizes" in table:
+            kept.pop("layers", None)
+        if name == "network" and table.get("init", kept.get("init")) != kept.get("init"):
+            kept.pop("init_scale", None)
+        if name == "device" and table.get("name", kept.get("name")) != kept.get("name"):
+            kept = {}
+        if name == "device" and table.get("sigma_theta") and kept.get("write") == "ideal":
+            kept.pop("write")
+        if name == "rule" and table.get("type") == "backprop":
+            kept = {k: v for k, v in kept.items() if k in Backprop.model_fields}
+        if name == "rule" and table.get("mode") == "discrete" and kept.get("mode") == "analog":
+            kept = {k: v for k, v in kept.items() if k not in ("dt", "tau_hp", "tau_theta")}
+        if name == "rule" and "schedule" in table:
+            kept = {k: v for k, v in kept.items() if not k.startswith("schedule")}
+        out[name] = kept | dict(table)
+    return out
+
+
+def check_tables(tables: Mapping[str, Any]) -> None:
+    """ConfigError where a table is unknown or is none."""
+    if any(name not in TABLES or not isinstance(table, Mapping) for name, table in tables.items()):
+        Config.from_tables(tables)
+
+
+def named_data(table: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, dict[str, Any]]:
+    """The data set of a [data] table, and the table with the path at which its file was found.
+
+    The path of a file is as seen from the current folder; if there is none, from that of the TOML file.
+    """
+    table = dict(table)
+    if "name" not in table:
+        raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
+    name = table["name"]
+    if folder is not None and isinstance(name, str) and not Path(name).exists() and (folder / name).is_file():
+        table["name"] = str(folder / name)
+    options = {k: v for k, v in table.items() if k != "name"}
+    return load_dataset(table["name"], **options), table
+
+
+def read_source(source: str) -> tuple[Tables, Path | None]:
+    """The tables a data set's name, a data file or a TOML file stands for; the TOML file's path, if it is one."""
+    if Path(source).suffix.lower() != ".toml":
+        return {"data": {"name": source}}, None
+    try:
+        tables = read_toml(source)
+    except ConfigError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    check_tables(tables)
+    return tables, Path(source)
+
+
+def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
+    """The configuration of `source` with the command line's tables on top, and its data.
+
+    Raises:
+        ConfigError: one line naming the key, the value, and what is allowed.
+    """
+    tables, toml = read_source(source)
+    tables = overlay(tables, given)
+    data, tables["data"] = named_data(tables.get("data", {}), toml.parent if toml else None)
+    rule = tables.get("rule", {})
+    base = preset(data, rule=rule.get("type", "mgd"), mode=rule.get("mode", "discrete"))
+    return Config.from_tables(overlay(base, tables)), data
+
+
+def default_trace(config: Config) -> str:
+    """A file name that is not taken in the current folder: digits-mgd-seed0.h5, digits-mgd-seed0-2.h5, ..."""
+    rule = "mgd" if isinstance(config.rule, MGD) else "backprop"
+    name = f"{Path(str(config.data['name'])).stem}-{rule}-seed{config.run.seed}"
+    number = 1
+    while True:
+        path = f"{name}-{number}.h5" if number > 1 else f"{name}.h5"
+        if not Path(path).exists():
+            return path
+        number += 1
+
+
+def headline(trace: Trace) -> str:
+    """Data set, network, rule and device of a trace, in a line."""
+    try:
+        return describe(Config.from_toml(trace.config))
+    except ConfigError:  # of a later version, or written by someone else
+        return f"{trace.n_params} parameters"
+
+
+def describe(config: Config) -> str:
+    """Data set, network, rule and device, in a line."""
+    net, rule, device = config.chip.network, config.rule, config.chip.device
+    name = Path(str(config.data["name"])).stem
+    options = ", ".join(f"{k} {v}" for k, v in config.data.items() if k != "name")
+    how = f"MGD ({rule.mode}, {rule.perturbation})" if isinstance(rule, MGD) else "backpropagation"
+    parts = [
+        f"{name} ({options})" if options else name,
+        f"{net} network, {net.n_params} parameters",
+        f"{how}, eta {rule.eta:g}",
+        "" if device.name == "ideal" else f"device {device.name}",
+    ]
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,380 @@
+"""The same bits for any number of threads, width of blocks, neighbours of a chip, cuts of the run, and records.
+
+One property over every option: `test_every_option_is_drawn` fails when one is added that it does not know.
+"""
+
+import math
+import subprocess
+import sys
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import get_args
+from unittest import mock
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import analogmgd as am
+from analogmgd import engine
+from analogmgd.block import Block
+from analogmgd.config import Quantity
+from analogmgd.plan import Plan
+from analogmgd.train import settle
+
+pytestmark = pytest.mark.filterwarnings("ignore::analogmgd.errors.AnalogMGDWarning")  # biased rules are drawn too
+
+EVERYTHING = get_args(Quantity)
+WIDTHS = [None, 16, 32, 48, 128]
+
+
+def bits(array):
+    """Bit patterns; every NaN alike (which operand's sign it takes is no result)."""
+    array = np.asarray(array)
+    if array.dtype.kind != "f":
+        return array
+    return np.where(np.isnan(array), np.array(np.nan, array.dtype), array).view(f"u{array.dtype.itemsize}")
+
+
+def assert_bits(found, expected, what):
+    assert np.array_equal(bits(found), bits(expected)), what
+
+
+@dataclass(frozen=True)
+class Case:
+    """A configuration, its data, and whether the start is given; chips and records are left to each run."""
+
+    chip: am.Chip
+    rule: am.MGD | am.Backprop
+    data: am.Dataset
+    given_start: bool
+    run: dict
+
+    def start(self, ids):
+        """theta0 of these chips, a function of their ids; some zeros of either sign among it."""
+        if not self.given_start:
+            return None
+        rows = [np.random.default_rng(c).uniform(-1, 1, self.chip.network.n_params).round(1) for c in ids]
+        return np.array(rows)
+
+    def plan(self, ids, keep_gradient):
+        return Plan(settle(self._config(ids), self.data), self.data, keep_gradient=keep_gradient)
+
+    def _config(self, ids, **run):
+        return am.Config(self.chip, self.rule, {"name": self.data.name}, am.Run(chips=list(ids), **self.run, **run))
+
+    def play(self, ids, threads=1, lanes=None, **run):
+        """Train these chips: Trace."""
+        config = self._config(ids, **run)
+        return am.run_config(config, self.data, theta0=self.start(ids), threads=threads, lanes=lanes)
+
+
+unit = st.floats(0, 1, width=16)
+small = st.floats(0.001, 0.3)
+MGD = {
+    "perturbation": st.sampled_from(["random", "walsh", "sequential", "sinusoid", "gaussian"]),
+    "amplitude": small,
+    "tau_x": st.integers(1, 7),
+    "tau_p": st.integers(1, 5),
+    "tau_theta": st.integers(1, 9),
+    "mode": st.sampled_from(["discrete", "analog"]),
+    "dt": st.sampled_from([1.0, 0.25, 0.5]),
+    "tau_hp": st.floats(0.5, 50),
+    "baseline": st.sampled_from(["measured", "antithetic"]),
+    "clip": st.none() | st.floats(1e-4, 0.1),
+    "band": st.sampled_from([(0.16, 0.32), (0.05, 0.45)]),
+}
+OPTIMISER = {
+    "eta": st.sampled_from([0.0, 0.003, 0.1]),
+    "batch": st.sampled_from([1, 1, 2, 5]),
+    "momentum": st.sampled_from([0.0, 0.5]),
+    "weight_decay": st.sampled_from([0.0, 0.01]),
+    "schedule": st.sampled_from(["constant", "cosine", "inverse"]),
+    "schedule_steps": st.none() | st.integers(1, 60),
+    "schedule_decay": st.floats(0, 1),
+}
+NETWORK = {
+    "layers": st.integers(2, 4).flatmap(lambda n: st.lists(st.integers(1, 9), min_size=n, max_size=n)),  # widths
+    "cost": st.sampled_from(["mse", "cross-entropy"]),
+    "label_smoothing": st.sampled_from([0.0, 0.1]),
+    "init": st.sampled_from(["uniform", "glorot"]),
+    "init_scale": st.floats(0.1, 2),
+}
+LAYER = {"activation": st.sampled_from(["sigmoid", "tanh", "relu", "linear"]), "n_in": None, "n_out": None}
+DEVICE = {
+    "name": st.just("ideal"),
+    "write": st.sampled_from(["ideal", "noisy"]),
+    "sigma_theta": small,
+    "amplitude_mismatch": st.just(0.0) | small,
+}
+NEURON = {"spread": st.just(0.0) | small}
+CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
+CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "step_time": small}
+RUN = {
+    "steps": st.integers(1, 40),
+    "seed": st.integers(0, 2**64 - 1),
+    "order": st.sampled_from(["shuffle", "sequential"]),
+    "precision": st.sampled_from(["single", "single", "double"]),
+    "eval_samples": st.none() | st.integers(1, 6),
+    "angle": st.sampled_from(["chip", "ideal", "sample"]),
+    # drawn for each run of a case by itself
+    "chips": None, "record": None, "record_every": None, "probe_chips": None, "probe_from": None, "probe_until": None,
+}  # fmt: skip
+
+
+def test_every_option_is_drawn():
+    assert set(am.MGD.model_fields) == set(MGD) | set(OPTIMISER)
+    assert set(am.Backprop.model_fields) == set(OPTIMISER)
+    for kind, drawn in (
+        (am.Network, NETWORK), (am.Dense, LAYER), (am.Device, DEVICE), (am.Neuron, NEURON),
+        (am.Converters, CONVERTERS), (am.Chip, CHIP), (am.Run, RUN),
+    ):  # fmt: skip
+        assert set(kind.model_fields) == set(drawn), kind
+    choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
+    assert len(choices["perturbation"]) == 5
+    assert len(choices["mode"]) == len(choices["baseline"]) == 2
+    assert len(get_args(am.Dense.model_fields["activation"].annotation)) == 4
+    assert len(get_args(am.Network.model_fields["cost"].annotation)) == 2
+    assert len(EVERYTHING) == 6
+
+
+def draw_all(draw, options):
+    return {name: draw(strategy) for name, strategy in options.items() if strategy is not None}
+
+
+@st.composite
+def optimisers(draw):
+    values = draw_all(draw, OPTIMISER)
+    if values["schedule"] != "cosine":
+        del values["schedule_steps"]
+    if values["schedule"] != "inverse":
+        del values["schedule_decay"]
+    return values
+
+
+@st.composite
+def mgds(draw, **fixed):
+    values = {**draw_all(draw, MGD), **fixed}
+    if values["mode"] == "discrete":
+        del values["dt"]
+    else:
+        values["baseline"] = "measured"
+        values["tau_x"] += values["dt"] == 1.0  # more than dt
+        values["tau_theta"] *= draw(st.sampled_from([0.3, 1.0, 2.5]))
+    return am.MGD(**values, **draw(optimisers()))
+
+
+@st.composite
+def networks(draw):
+    values = draw_all(draw, NETWORK)
+    widths = values.pop("layers")
+    if values["cost"] == "cross-entropy":
+        widths[-1] = max(2, widths[-1])
+    else:
+        values["label_smoothing"] = 0.0
+    return am.Network([am.Dense(a, b, draw(LAYER["activation"])) for a, b in pairwise(widths)], **values)
+
+
+@st.composite
+def cases(draw, rules):
+    network = draw(networks())
+    device = draw_all(draw, DEVICE)
+    if device["write"] == "ideal":
+        device["sigma_theta"] = 0.0
+    chip = am.Chip(
+        network,
+        device=am.Device(**device),
+        neuron=am.Neuron(**draw_all(draw, NEURON)),
+        converters=am.Converters(**draw_all(draw, CONVERTERS)),
+        **draw_all(draw, CHIP),
+    )
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    sets = [
+        rng.random((n, w)) for n in draw(st.tuples(*[st.integers(1, 9)] * 2)) for w in (network.n_in, network.n_out)
+    ]
+    return Case(chip, draw(rules), am.Dataset(*sets), draw(st.booleans()), draw_all(draw, RUN))
+
+
+@st.composite
+def chip_ids(draw):
+    """One to some 40 ids, so of one to three blocks of 16: neighbours, and some at the ends of what is allowed."""
+    first = draw(st.integers(100, 2**32 - 100))
+    ids = list(range(first, first + draw(st.sampled_from([1, 5, 16, 17, 33, 39]))))
+    ids[: len(ids) // 2 : 4] = draw(st.permutations([0, 17, 2**31, 2**32 - 1, 99]))[: len(ids[: len(ids) // 2 : 4])]
+    return ids
+
+
+records = st.lists(st.sampled_from(EVERYTHING), unique=True)
+
+
+def assert_same(run, whole, what):
+    """Rows, probes and the end of `run` are those of `whole`, which has every step, quantity and chip."""
+    lanes = [whole.chips.tolist().index(c) for c in run.chips.tolist()]
+    assert run.status == whole.status
+    assert_bits(run.theta, whole.theta[lanes], what)
+    assert_bits(run.time, whole.time[run.step], what)
+    for name in set(run.record) - {"step", "time"}:
+        assert_bits(run.record[name], whole.record[name][run.step][:, lanes], f"{what}: {name}")
+    for name in run.chip_arrays:
+        if name in whole.chip_arrays:
+            assert_bits(run.chip_arrays[name], whole.chip_arrays[name][lanes], f"{what}: {name}")
+    if len(run.probe):
+        probed = [whole.probe["chip"].tolist().index(c) for c in run.probe["chip"].tolist()]
+        for name in ("cost", "cost_ac", "sample"):
+            assert_bits(run.probe[name], whole.probe[name][run.probe["step"]][:, probed], f"{what}: probe {name}")
+
+
+def assert_cuts(case, ids, whole, lanes, cuts, keep):
+    """A block driven by hand, cut anywhere: theta, C_ac and G at every cut."""
+    plan = case.plan(ids, keep_gradient=keep)
+    start = case.start(ids)
+    if start is not None:
+        start = start.astype(plan.dtype)
+    for first in range(0, len(ids), lanes):
+        block = Block(plan, first, min(lanes, len(ids) - first), start)
+        of_block = slice(first, first + block.count)
+        for cut in sorted({*cuts, case.run["steps"]}):
+            block.advance(cut, probe=False)
+            assert_bits(block.chips_theta(), whole.record["theta"][cut, of_block], f"cut at {cut}: theta")
+            assert_bits(block.chips_cost_ac(), whole.record["cost_ac"][cut, of_block], f"cut at {cut}: C_ac")
+            if keep:
+                assert_bits(block.chips_gradient(), whole.record["gradient"][cut, of_block], f"cut at {cut}: G")
+
+
+# Each kind of rule has its own examples, so that few of them reach every path of the kernels.
+RULES = {
+    f"{perturbation} {mode}": mgds(perturbation=perturbation, mode=mode)
+    for perturbation in get_args(am.MGD.model_fields["perturbation"].annotation)
+    for mode in get_args(am.MGD.model_fields["mode"].annotation)
+} | {"backpropagation": optimisers().map(lambda values: am.Backprop(**values))}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(data=st.data())
+def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
+    case = data.draw(cases(RULES[rule]), label="case")
+    ids = data.draw(chip_ids(), label="chips")
+    steps = case.run["steps"]
+    every = data.draw(st.integers(1, steps + 2), label="record_every")
+    some = data.draw(st.lists(st.sampled_from(ids), min_size=1, unique=True), label="some chips, in any order")
+    one = data.draw(st.sampled_from(ids), label="one chip")
+    probed = data.draw(st.lists(st.sampled_from(some), unique=True), label="probed")
+    window = {"probe_from": data.draw(st.integers(0, steps), label="from")}
+    window["probe_until"] = data.draw(st.none() | st.integers(1, steps + 5), label="until")
+    whole = case.play(ids, record=EVERYTHING, record_every=1, probe_chips=ids)
+    assume(whole.status == "complete")
+
+    others = {
+        "two threads": {"threads": 2, "lanes": 16, "record": EVERYTHING, "record_every": every},
+        "three threads": {"threads": 3, "lanes": 48, "record": data.draw(records), "record_every": steps},
+        "wide, nothing recorded": {"lanes": 128, "record": (), "record_every": steps},
+        "cost alone": {"lanes": 32, "record": ("cost",), "record_every": every},
+    }
+    for what, settings_ in others.items():
+        assert_same(case.play(ids, **settings_), whole, what)
+    lanes = data.draw(st.sampled_from(WIDTHS), label="lanes")
+    run = case.play(some, 2, lanes, record=data.draw(records), record_every=every, probe_chips=probed, **window)
+    assert_same(run, whole, "some chips in another order")
+    assert_same(case.play([one], record=EVERYTHING, record_every=every, probe_chips=[one]), whole, "one chip")
+    with mock.patch.object(engine, "CHUNK_SECONDS", 0.0):
+        run = case.play(ids, 2, 16, record=("accuracy",), record_every=steps, probe_chips=some, **window)
+        assert_same(run, whole, "shortest chunks")
+    if isinstance(case.rule, am.MGD):
+        cuts = data.draw(st.lists(st.integers(1, steps), max_size=5), label="cuts")
+        assert_cuts(case, ids, whole, data.draw(st.sampled_from([16, 48])), cuts, data.draw(st.booleans()))
+
+
+CHOSEN = {
+    "plain": (am.MGD(eta=0.5, amplitude=0.05), {}, "single"),
+    "with everything": (
+        am.MGD(perturbation="gaussian", eta=0.05, amplitude=0.05, tau_x=3, tau_p=2, tau_theta=5, momentum=0.5, batch=2),
+        {"device": am.Device(sigma_theta=0.01, amplitude_mismatch=0.1), "neuron": am.Neuron(spread=0.1),
+         "converters": am.Converters(sigma_C=0.01, sigma_C_baseline=True)},
+        "single",
+    ),
+    "double": (am.MGD(perturbation="walsh", eta=0.2, baseline="antithetic", tau_theta=4), {}, "double"),
+    "analog": (am.MGD(mode="analog", perturbation="sinusoid", eta=0.2, tau_x=9, dt=0.5, tau_theta=7.5), {}, "double"),
+    "backpropagation": (am.Backprop(eta=0.5), {}, "single"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_chip_17_alone_and_among_a_thousand(name):
+    rule, imperfections, precision = CHOSEN[name]
+    chip = am.Chip(am.Network.mlp([2, 3, 1], "tanh"), **imperfections)
+    settings_ = {"steps": 300, "seed": 5, "precision": precision, "record": EVERYTHING, "record_every": 70}
+    alone = am.train(chip, "parity", rule, chips=[17], probe_chips=[17], **settings_)
+    among = am.train(chip, "parity", rule, chips=1000, probe_chips=[17], threads=2, **settings_)
+    assert len(among.chips) == 1000
+    assert alone.step.tolist() == among.step.tolist() == [0, 70, 140, 210, 280, 300]
+    assert_bits(alone.theta[0], among.theta[17], "theta")
+    for quantity in EVERYTHING:
+        assert_bits(alone.record[quantity][:, 0], among.record[quantity][:, 17], quantity)
+    for signal in ("cost", "cost_ac", "sample"):
+        assert_bits(alone.probe[signal], among.probe[signal], signal)
+    assert len(np.unique(among.theta, axis=0)) == 1000  # each chip is its own
+
+
+@pytest.mark.parametrize("record", [(), ("gradient",), ("angle",)])
+def test_recording_the_gradient_does_not_change_a_sign(record):
+    """Zeros of theta included: a glorot start has biases of 0, and a dead relu leaves C_ac = 0."""
+    network = am.Network.mlp([2, 4, 1], "relu", init="glorot")
+    data = am.Dataset(np.zeros((2, 2)), np.zeros((2, 1)))
+    ids = list(range(40))
+    start = am.train(network, data, am.MGD(), steps=1, chips=ids, record="theta").record["theta"][0]
+    assert (start == 0).any()
+    for theta0 in (None, np.where(start == 0, -0.0, start), np.zeros(network.n_params)):
+        run = am.train(network, data, am.MGD(eta=0.1), steps=5, chips=ids, theta0=theta0, record=record)
+        plain = am.train(network, data, am.MGD(eta=0.1), steps=5, chips=ids, theta0=theta0, record="theta")
+        assert_bits(run.theta, plain.theta, "theta")
+        assert not (np.signbit(run.theta) & (run.theta == 0)).any()
+
+
+KERNELS = """
+import hashlib, sys, analogmgd as am
+for perturbation in sys.argv[1:]:
+    run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(perturbation=perturbation), steps=40, chips=3, threads=1)
+    print(perturbation, hashlib.sha256(run.theta.tobytes()).hexdigest())
+"""
+
+
+def test_a_kernel_is_itself_whatever_was_loaded_before_it():
+    """Kernels from the disk cache are linked by name: two with one name, and the second runs the first's code."""
+    printed = []
+    for order in (["random", "gaussian"], ["gaussian"]):
+        done = subprocess.run([sys.executable, "-c", KERNELS, *order], capture_output=True, text=True, check=True)
+        printed.append(dict(line.split() for line in done.stdout.splitlines()))
+    assert printed[0]["gaussian"] == printed[1]["gaussian"]
+    assert printed[0]["random"] != printed[0]["gaussian"]
+
+
+def brute_force_evaluations(rule, n):
+    """Evaluations of the network in the first n steps, counted one by one (in units of the step time)."""
+    if isinstance(rule, am.Backprop):
+        return rule.batch * n
+    count = 0
+    for step in range(n):
+        if rule.mode == "analog":
+            count += rule.batch * rule.dt
+        elif rule.baseline == "antithetic":
+            count += 2 * rule.batch
+        else:
+            sample_changed, theta_changed = step % rule.tau_x == 0, step % rule.tau_theta == 0
+            count += rule.batch * (1 + (sample_changed or theta_changed))
+    return count
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(case=cases(st.one_of(list(RULES.values()))), n=st.integers(0, 200))
+def test_emulated_time_counts_every_evaluation(case, n):
+    plan = case.plan([0], keep_gradient=False)
+    expected = brute_force_evaluations(case.rule, n) * case.chip.step_time
+    assert math.isclose(plan.seconds(n), expected, rel_tol=1e-12)
