@@ -31,6 +31,9 @@ class Neuron(Settings):
     spread: NonNegative = 0.0
 
 
+DEVICE_NAMES = ("ideal",)
+
+
 class Device(Settings):
     """The devices that hold the parameters, and how they are written and perturbed.
 
@@ -59,6 +62,8 @@ class Device(Settings):
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
+        if self.name not in DEVICE_NAMES:
+            raise ValueError(f"name = {self.name!r}: must be one of {', '.join(DEVICE_NAMES)}")
         if self.write == "ideal" and self.sigma_theta > 0:
             raise ValueError(f'sigma_theta = {self.sigma_theta:g} needs write = "noisy"')
         return self

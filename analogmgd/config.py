@@ -65,6 +65,9 @@ class Run(Settings):
         (ideal network, training set) or "sample" (this chip, current sample)
     probe_chips : ids whose cost, cost_ac and sample are kept at every step
     probe_from, probe_until : steps between which they are kept; None to the end
+
+    >>> Run(steps=1000, chips=[3, 17]).chip_ids
+    (3, 17)
     """
 
     table: ClassVar[str] = "run"
@@ -91,6 +94,10 @@ class Run(Settings):
         missing = [c for c in self.probe_chips if c not in self.chip_ids]
         if missing:
             raise ValueError(f"probe_chips: chip {missing[0]} is not among the chips of the run")
+        if self.probe_until is not None and self.probe_until <= self.probe_from:
+            raise ValueError(
+                f"probe_until = {self.probe_until}: must be greater than probe_from = {self.probe_from}, or absent"
+            )
         if len(set(self.record)) < len(self.record):
             raise ValueError(f"record = {list(self.record)}: each quantity may be named once")
         return self
@@ -103,7 +110,16 @@ class Run(Settings):
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides the bits of a run. `data` holds the data set's name and its options."""
+    """Everything that decides the bits of a run. `data` holds the data set's name and its options.
+
+    >>> config = Config.from_toml('''
+    ...     network.sizes = [2, 2, 1]
+    ...     data.name = "parity"
+    ...     rule.eta = 0.5
+    ... ''')
+    >>> config.rule.eta, Config.from_toml(config.to_toml()) == config
+    (0.5, True)
+    """
 
     chip: Chip
     rule: MGD | Backprop

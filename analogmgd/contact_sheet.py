@@ -48,6 +48,9 @@ def contact_sheet(dataset: Dataset, path: str | os.PathLike[str] | None = None, 
 
     Raises:
         DataError: ``per_class`` out of range, unknown format, or the file cannot be written.
+
+    >>> import analogmgd as am
+    >>> figure = contact_sheet(am.load_dataset("digits"), "digits.png")
     """
     from matplotlib.figure import Figure  # slow to import, so only here
 

@@ -254,6 +254,9 @@ def list_datasets() -> list[dict[str, Any]]:
 
     Each entry has ``name, description, sizes, n_in, n_out, classes, image_shape, options, source, licence``,
     for the default options.
+
+    >>> [entry["name"] for entry in list_datasets()]
+    ['parity', 'nist7x7', 'digits']
     """
     return [module.INFO.describe() for module in MODULES.values()]
 

@@ -68,6 +68,11 @@ def export_trace(
         ConfigError: one line: unknown format, a file exists, the directory cannot be written, pyarrow is
             missing.
         TraceError: one line: the trace cannot be read, the disk is full.
+
+    >>> import analogmgd as am
+    >>> run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(), steps=200, chips=4)
+    >>> sorted(file.name for file in export_trace(run, "npz", "parity-npz"))
+    ['config.toml', 'metadata.json', 'trace.npz']
     """
     if fmt not in (*FORMATS, "npz"):
         raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")

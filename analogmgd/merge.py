@@ -31,13 +31,13 @@ class RowMerger:
         self.blocks = blocks
         self.written = 0
         self.latest: Rows = {}
-        self.hopeless = False  # no chip has finite parameters any more
+        self.hopeless = False  # no chip has finite parameters any more; rows end there
         self._parts: dict[int, dict[int, Rows]] = {}
 
     def add(self, row: int, block: int, part: Rows) -> None:
         """Row number `row` of block number `block`."""
         self._parts.setdefault(row, {})[block] = part
-        while len(self._parts.get(self.written, ())) == self.blocks:
+        while len(self._parts.get(self.written, ())) == self.blocks and not self.hopeless:
             parts = self._parts.pop(self.written)
             ordered = [parts[b] for b in range(self.blocks)]
             whole = {name: np.concatenate([p[name] for p in ordered]) for name in ordered[0]}

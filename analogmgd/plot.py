@@ -40,6 +40,10 @@ def plot_trace(trace: Trace | str | os.PathLike[str], path: str | os.PathLike[st
     Raises:
         ConfigError: the ending is unknown, or the picture cannot be written.
         TraceError: the trace cannot be read, or holds nothing yet.
+
+    >>> import analogmgd as am
+    >>> run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(), steps=200, chips=4)
+    >>> figure = plot_trace(run, "parity.png")
     """
     target = Path(path)
     if target.suffix.lower() not in FORMATS:

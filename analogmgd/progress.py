@@ -104,7 +104,7 @@ class Bar:
             self._history.popleft()
         if self._tty:
             self._draw(chip_steps, row, now)
-        elif chip_steps:
+        elif self._rate():
             self._due = now + self._gap
             self._gap = min(1.5 * self._gap, LINE_SECONDS)
             share = 100 * chip_steps / self._total
@@ -161,12 +161,15 @@ class Bar:
         except (OSError, ValueError, AttributeError):
             return 79
 
+    def _rate(self) -> float:
+        """Chip-steps a second of late, 0 where that is not known yet."""
+        (t0, n0), (t1, n1) = self._history[0], self._history[-1]
+        return (n1 - n0) / (t1 - t0) if t1 - t0 > SETTLE_SECONDS else 0.0
+
     def _parts(self, chip_steps: int, row: Rows, brief: bool = False) -> list[str]:
         """What there is to say, in full or in words that leave room for a bar in 80 columns."""
         assert self._plan is not None
-        (t0, n0), (t1, n1) = self._history[0], self._history[-1]
-        rate = (n1 - n0) / (t1 - t0) if t1 - t0 > SETTLE_SECONDS else 0.0
-        parts = []
+        rate, parts = self._rate(), []
         if rate > 0:
             parts.append(f"{si(rate).replace(' ', '')}/s" if brief else si(rate, " chip-steps/s"))
         cost, accuracy = (quartiles(row.get(name)) for name in ("cost", "accuracy"))

@@ -115,7 +115,7 @@ class MGD(Optimiser):
             )
         if self.perturbation == "sinusoid" and self.band[1] * self.dt >= 0.5:
             raise ValueError(f"band = {list(self.band)}: its upper end times dt = {self.dt:g} must be below 1/2")
-        for name in ("tau_x", "tau_p"):
+        for name in ("tau_x",) if self.perturbation == "sinusoid" else ("tau_x", "tau_p"):
             n = getattr(self, name) / self.dt
             if n > 2**62 or abs(n - round(n)) > 1e-9 * n or round(n) < 1:
                 raise ValueError(f"{name} = {getattr(self, name)} must be a multiple of dt = {self.dt:g}")
@@ -123,7 +123,7 @@ class MGD(Optimiser):
 
     def iterations(self, name: str) -> int:
         """A time constant in iterations of the loop: steps in discrete mode, multiples of dt in analog mode."""
-        return round(getattr(self, name) / self.dt)
+        return max(1, round(getattr(self, name) / self.dt))
 
     def sine_grid(self, n_params: int) -> tuple[int, int]:
         """(m0, T): parameter p has frequency (m0 + p)/T cycles per step, so all are orthogonal over T steps."""

@@ -140,6 +140,12 @@ class Trace:
 
     A trace of a running program is as of its opening; `refresh` shows what came since. It is a context
     manager; `close` lets go of the file. With several readers in one process, one `Trace` each.
+
+    >>> import analogmgd as am
+    >>> run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(), steps=200, chips=4, trace="parity.h5")
+    >>> with Trace("parity.h5") as trace:
+    ...     trace.status, trace.theta.shape, trace.cost.shape == (len(trace.step), 4)
+    ('complete', (4, 9), True)
     """
 
     def __init__(self, path: str | os.PathLike[str] | Store) -> None:

@@ -152,6 +152,11 @@ class TraceWriter(ABC):
         if not self.closed:
             self._end({"status": status, "ended": False, "extra": {}}, {})
 
+    @property
+    def last_step(self) -> int:
+        """Step of the last row, -1 before the first."""
+        return self._last_step["record"]
+
     def _check_open(self) -> None:
         if self.closed:
             raise self.error or ValueError(f"the trace {self.path or 'in memory'} is closed")

@@ -124,7 +124,15 @@ def run_config(
     progress: Progress | None = None,
     lanes: int | None = None,
 ) -> Trace:
-    """Carry out a whole configuration on a data set; see `train`. `lanes` is the width of a block."""
+    """Carry out a whole configuration on a data set; arguments as those of `train`.
+
+    lanes : chips side by side in a block; default what the machine's cache holds. No result depends on it.
+
+    >>> text = "network.sizes = [2, 2, 1]\\ndata.name = 'parity'\\nrun.steps = 200\\nrun.chips = 4"
+    >>> config = Config.from_toml(text)
+    >>> run_config(config, load_dataset(**config.data)).theta.shape
+    (4, 9)
+    """
     config = settle(config, data)
     run = config.run
     count = thread_count(threads)
@@ -170,7 +178,7 @@ def run_config(
     wall = time.perf_counter() - began
     theta = engine.theta
     bad = engine.first_bad()
-    last = max(r.block.n for r in engine.runners)
+    last = writer.last_step if status == "diverged" else max(r.block.n for r in engine.runners)
     for chip in plan.ids[~np.isfinite(theta).all(axis=1)]:
         bad.setdefault(int(chip), last)
     if bad and status == "complete":

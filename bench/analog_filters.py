@@ -3,7 +3,7 @@
     python bench/analog_filters.py [--quick] [-o DIR]
 
 Chips at a fixed theta (eta = 0) and one sample, presented again every tau_x, double precision. Measured points against
-lines from the filters' equations. Writes analog_filters.json and analog_filters.png. Half a minute on 2 cores, with
+lines from the filters' equations. Writes analog_filters.json and analog_filters.png. Half a minute on 2 free cores, with
 --quick 10 s.
 
 Top: scale of G, the factor of its mean against the gradient, 2-2-1 with random codes. Bottom: (d, e) efficiency,

@@ -62,7 +62,7 @@ def z_of_efficiency(G, g, steps, extra):
 
 # --- direction and spread ---------------------------------------------------------------------------------------------
 
-DRAWS = {9: 16384, 220: 2048, 2000: 1024}
+DRAWS = {9: 8192, 220: 1024, 2000: 1024}
 EXTRA = {"random": -1, "gaussian": +1}
 CASES = [(kind, 9, steps) for kind in EXTRA for steps in (1, 2, 9, 30, 90)]
 CASES += [(kind, 220, steps) for kind in EXTRA for steps in (1, 22, 220, 2200)]

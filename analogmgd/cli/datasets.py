@@ -62,7 +62,7 @@ def list_command(as_json: bool = False) -> None:
         for d in found
     ]
     click.echo(columns(("name", "train", "test", "network", "what"), rows))
-    click.echo("\nYour own: a .npz or .h5 file with x_train, y_train and, optionally, x_test, y_test.")
+    click.echo("\nYour own: a .npz or .h5 file with x_train, y_train, and x_test, y_test if any.")
 
 
 @datasets.command(epilog=SHOW_EPILOG)

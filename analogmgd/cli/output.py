@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -55,28 +56,36 @@ def count(number: int, word: str) -> str:
     return f"{number:,} {word if number == 1 else plural}".replace(",", " ")
 
 
+def wrapped(text: str, used: int) -> list[str]:
+    """Lines of a text, wrapped at the edge of the terminal where that is where it goes."""
+    lines = text.split("\n")
+    if not sys.stdout.isatty():
+        return lines
+    room = max(20, shutil.get_terminal_size().columns - used)
+    return [part for line in lines for part in textwrap.wrap(line, room, break_long_words=False) or [""]]
+
+
 def pairs(rows: Sequence[tuple[str, str]], indent: str = "  ") -> str:
     """Names and values in two columns; rows whose value is empty are left out."""
     kept = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in kept), default=0)
     lines = []
     for name, value in kept:
-        first, *rest = value.split("\n")
+        first, *rest = wrapped(value, len(indent) + width + 2)
         lines.append(f"{indent}{name:<{width}}  {first}")
         lines += [f"{indent}{'':<{width}}  {line}" for line in rest]
     return "\n".join(lines)
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with a header, columns as wide as they need to be; the last one is wrapped to the terminal."""
+    """A table with a header, columns as wide as they need to be; the last one is wrapped."""
     table = [head, *rows]
     last = len(head) - 1
     widths = [max(len(row[i]) for row in table) + 2 for i in range(last)]
-    room = max(20, shutil.get_terminal_size().columns - sum(widths))
     lines = []
     for row in table:
         start = "".join(text.ljust(w) for text, w in zip(row, widths, strict=False))
-        for part in textwrap.wrap(row[last], room) or [""]:
+        for part in wrapped(row[last], sum(widths)):
             lines.append((start + part).rstrip())
             start = " " * len(start)
     return "\n".join(lines)
