@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 from .rule import MGD, Backprop
@@ -65,11 +64,14 @@ def analog_warnings(rule: MGD, n_params: int) -> list[str]:
     shared = shared_factor(rule, n_params, rule.tau_x, 1)
     if shared == 1 or shared <= RESET_SHARE * rule.tau_x:
         return []
-    better = next(x for x in itertools.count(rule.tau_x + 1) if shared_factor(rule, n_params, x, 1) == 1)
+    near = range(rule.tau_x + 1, rule.tau_x + 1000)
+    whole = (x for x in near if (x / rule.dt).is_integer())
+    better = next((x for x in whole if shared_factor(rule, n_params, x, 1) == 1), None)
+    advice = f", for example, tau_x = {better}" if better else " another tau_x or band"
     return [
         f"{kind}: tau_x = {rule.tau_x} and the period of the perturbation, {rule.period(n_params)} steps, share the "
         f"factor {shared}, so changes of the sample always take the same part of it away and G is biased for ever: "
-        f"use, for example, tau_x = {better}"
+        f"use{advice}"
     ]
 
 
@@ -89,5 +91,5 @@ def shared_factor(rule: MGD, n_params: int, cycle: int, hold: int) -> int:
     if period is None:
         return 1
     shared = math.gcd(cycle, period)
-    held = 1 if rule.perturbation == "sinusoid" else rule.tau_p
+    held = max(1, round(rule.dt)) if rule.perturbation == "sinusoid" else rule.tau_p
     return 1 if hold % shared == 0 or held % shared == 0 else shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class Block:
         depth = PROBE_ROWS if m else 0
         self.probe_cost, self.probe_cost_ac = np.zeros((depth, m), real), np.zeros((depth, m), real)
         self.probe_sample = np.zeros((depth, m), np.int64)
+        self._before: tuple[Any, ...]
         self._prepare_mgd(rows) if plan.mgd else self._prepare_backprop(rows)
 
     def _variation(self, rows) -> tuple[np.ndarray, np.ndarray]:

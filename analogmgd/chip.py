@@ -41,6 +41,7 @@ class Device(Settings):
     write : "ideal" | "noisy"
         theta += dw, or theta += dw + sigma_theta xi, a fresh draw per parameter and write.
     sigma_theta : float >= 0, in units of theta; needs write = "noisy" (set by itself when left out)
+    write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
 
@@ -52,6 +53,7 @@ class Device(Settings):
     name: str = "ideal"
     write: Literal["ideal", "noisy"] = "ideal"
     sigma_theta: NonNegative = 0.0
+    write_time: NonNegative = 0.0
     amplitude_mismatch: NonNegative = 0.0
 
     def __init__(self, /, **settings: Any) -> None:
@@ -76,7 +78,7 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     """A preset device, some of its settings changed.
 
     >>> device("ideal", sigma_theta=0.01)
-    Device(name='ideal', write='noisy', sigma_theta=0.01, amplitude_mismatch=0.0)
+    Device(name='ideal', write='noisy', sigma_theta=0.01, write_time=0.0, amplitude_mismatch=0.0)
     """
     if not isinstance(name, str) or name not in DEVICES:
         known = list(DEVICES)

@@ -208,6 +208,11 @@ class Plan:
         baselines = -(-n // tau_x) + -(-n // tau_theta) - -(-n // both)
         return batch * (n + baselines)
 
+    def writes(self, n: int) -> int:
+        """Parameter updates in the first n steps."""
+        mgd = self.mgd
+        return n // int(mgd.tau_theta) if mgd and mgd.mode == "discrete" else n
+
     def seconds(self, n: int) -> float:
-        """Emulated hardware time after n steps."""
-        return self.evaluations(n) * self.chip.step_time
+        """Emulated hardware time after n steps: evaluations and writes."""
+        return self.evaluations(n) * self.chip.step_time + self.writes(n) * self.chip.device.write_time

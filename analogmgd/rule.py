@@ -90,7 +90,7 @@ class MGD(Optimiser):
     tau_theta: Annotated[float, BeforeValidator(number), Field(gt=0, le=2**62)] = 1
     mode: Literal["discrete", "analog"] = "discrete"
     dt: Positive = 1.0
-    tau_hp: Positive = 100.0
+    tau_hp: Positive = 10.0
     baseline: Literal["measured", "antithetic"] = "measured"
     clip: Positive | None = None
     band: tuple[Frequency, Frequency] = (0.16, 0.32)

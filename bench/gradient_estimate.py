@@ -3,7 +3,8 @@
     python bench/gradient_estimate.py [--quick] [-o DIR]
 
 Every draw is a chip with parameters of its own, one fixed sample, eta = 0, antithetic baseline unless said otherwise,
-double precision. Writes gradient_estimate.json and gradient_estimate.png. Some 8 minutes on 2 busy cores, with --quick 10 s.
+double precision. Writes gradient_estimate.json and gradient_estimate.png. Some 8 minutes on 2 busy cores; --quick:
+10 seconds.
 
 Top: mean angle between G and the true gradient after K steps. Middle: efficiency, mean(G.g/|g|^2) over
 sqrt(mean |G|^2/|g|^2), with its standard error; the lines are sqrt(K/(K+P-1)) for random codes and sqrt(K/(K+P+1)) for

@@ -4,7 +4,8 @@
 
 Networks 2-2-1, 49-4-4 and 64-32-10, for 1, 64 and 4096 chips, random codes, all time constants 1, single
 precision, every step with its measured baseline and new sample. A chip-step is counted as 4 operations a
-parameter for the pair of network evaluations (2 multiply-adds) plus 2 for the update. Prints a table and writes bench/results/speed.json.
+parameter for the pair of network evaluations (2 multiply-adds) plus 2 for the update.
+Prints a table and writes bench/results/speed.json.
 """
 
 from __future__ import annotations

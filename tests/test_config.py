@@ -90,7 +90,9 @@ def configs(draw):
     device = {"write": "noisy"} if sigma or draw(st.booleans()) else {}
     chip = am.Chip(
         draw(networks()),
-        device=am.Device(sigma_theta=sigma, amplitude_mismatch=draw(non_negative), **device),
+        device=am.Device(
+            sigma_theta=sigma, amplitude_mismatch=draw(non_negative), write_time=draw(non_negative), **device
+        ),
         neuron=am.Neuron(spread=draw(non_negative)),
         converters=am.Converters(sigma_C=draw(non_negative), sigma_C_baseline=draw(st.booleans())),
         step_time=draw(positive | st.sampled_from(["chip-in-the-loop", "mem-compute", "superconducting"])),
@@ -223,6 +225,7 @@ BAD = [
     ("device", "name", ["reram", 5, ["ideal"], True], "unknown device.*known: ideal"),
     ("device", "write", ["pulsed", 1], 'one of "ideal", "noisy"'),
     ("device", "sigma_theta", RATE, "at least 0|must be a number|finite"),
+    ("device", "write_time", RATE, "at least 0|must be a number|finite"),
     ("device", "amplitude_mismatch", RATE, "at least 0|must be a number|finite"),
     ("neuron", "spread", RATE, "at least 0|must be a number|finite"),
     ("converters", "sigma_C", RATE, "at least 0|must be a number|finite"),

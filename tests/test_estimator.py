@@ -323,6 +323,12 @@ def test_warnings():
     sinusoid = analog.replace(perturbation="sinusoid")  # period 57
     assert warnings_for(sinusoid.replace(tau_x=20), 9, 4, "shuffle", "single") == []
     assert "the factor 19" in warnings_for(sinusoid.replace(tau_x=19), 9, 4, "shuffle", "single")[0]
+    slow = am.MGD(perturbation="sinusoid", mode="analog", band=(0.05, 0.1), dt=2, tau_x=20)  # period 180
+    assert "the factor 20" in warnings_for(slow, 9, 4, "shuffle", "single")[0]
+    assert "tau_x = 22" in warnings_for(slow, 9, 4, "shuffle", "single")[0]
+    assert warnings_for(slow.replace(tau_x=22), 9, 4, "shuffle", "single") == []
+    never = slow.replace(dt=1.5, tau_x=21, band=(0.1, 0.16))  # every tau_x shares 3
+    assert "another tau_x or band" in warnings_for(never, 9, 4, "shuffle", "single")[0]
     assert "its mean" in warnings_for(analog.replace(perturbation="sequential"), 9, 4, "shuffle", "single")[0]
     low = am.MGD(amplitude=9e-5)
     assert warnings_for(low, 9, 4, "shuffle", "double") == []

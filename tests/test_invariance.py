@@ -106,6 +106,7 @@ DEVICE = {
     "name": st.just("ideal"),
     "write": st.sampled_from(["ideal", "noisy"]),
     "sigma_theta": small,
+    "write_time": st.just(0.0) | small,
     "amplitude_mismatch": st.just(0.0) | small,
 }
 NEURON = {"spread": st.just(0.0) | small}
@@ -374,7 +375,9 @@ def brute_force_evaluations(rule, n):
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(case=cases(st.one_of(list(RULES.values()))), n=st.integers(0, 200))
-def test_emulated_time_counts_every_evaluation(case, n):
+def test_emulated_time_counts_every_evaluation_and_write(case, n):
     plan = case.plan([0], keep_gradient=False)
-    expected = brute_force_evaluations(case.rule, n) * case.chip.step_time
+    discrete = isinstance(case.rule, am.MGD) and case.rule.mode == "discrete"
+    writes = sum(not discrete or (step + 1) % case.rule.tau_theta == 0 for step in range(n))
+    expected = brute_force_evaluations(case.rule, n) * case.chip.step_time + writes * case.chip.device.write_time
     assert math.isclose(plan.seconds(n), expected, rel_tol=1e-12)
