@@ -269,7 +269,7 @@ def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
     one = data.draw(st.sampled_from(ids), label="one chip")
     probed = data.draw(st.lists(st.sampled_from(some), unique=True), label="probed")
     window = {"probe_from": data.draw(st.integers(0, steps), label="from")}
-    window["probe_until"] = data.draw(st.none() | st.integers(1, steps + 5), label="until")
+    window["probe_until"] = data.draw(st.none() | st.integers(window["probe_from"] + 1, steps + 6), label="until")
     whole = case.play(ids, record=EVERYTHING, record_every=1, probe_chips=ids)
     assume(whole.status == "complete")
 
