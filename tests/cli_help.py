@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from analogmgd.cli.group import cli
 
-RUN = [sys.executable, "-m", "analogmgd"]
+RUN = [sys.executable, "-P", "-m", "analogmgd"]
 
 
 def call(*args):

@@ -231,7 +231,7 @@ def test_full_disk(small_disk):
 
 def test_no_traceback_where_nobody_listens(tmp_path):
     into = subprocess.run(
-        f"{sys.executable} -m analogmgd train --help | head -n 1",
+        f"{sys.executable} -P -m analogmgd train --help | head -n 1",
         shell=True, capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert into.stdout.startswith("Usage")

@@ -492,7 +492,7 @@ def test_import_is_light():
     """Neither the compiler nor the plots are loaded before they are needed."""
     heavy = ["numba", "llvmlite", "matplotlib", "h5py", "pyarrow", "scipy"]
     code = f"import sys, analogmgd; print([m for m in {heavy} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -385,7 +385,7 @@ def recorded(angle, rule, steps=24, every=1):
         chip, data, am.MGD(**rule), steps=steps, chips=[2, 5], seed=6, precision="double", record=ALL, angle=angle,
         record_every=every,
     )  # fmt: skip
-    s = orule.Settings(**{"tau_hp": 100.0, **rule}, spread=SPREAD, seed=6, chip=5)
+    s = orule.Settings(**{"tau_hp": 10.0, **rule}, spread=SPREAD, seed=6, chip=5)
     return run, orule.simulate(ORACLE, data.x_train, data.y_train, s, steps), data
 
 

@@ -351,7 +351,7 @@ def test_a_kernel_is_itself_whatever_was_loaded_before_it():
     """Kernels from the disk cache are linked by name: two with one name, and the second runs the first's code."""
     printed = []
     for order in (["random", "gaussian"], ["gaussian"]):
-        done = subprocess.run([sys.executable, "-c", KERNELS, *order], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-P", "-c", KERNELS, *order], capture_output=True, text=True, check=True)
         printed.append(dict(line.split() for line in done.stdout.splitlines()))
     assert printed[0]["gaussian"] == printed[1]["gaussian"]
     assert printed[0]["random"] != printed[0]["gaussian"]

@@ -21,4 +21,4 @@ assert callable(am.train) and callable(am.contact_sheet), (am.train, am.contact_
 for name in am.__all__:
     assert getattr(am, name).__name__ == name, name
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -136,4 +136,4 @@ def test_numbers_have_si_prefixes():
 
 def test_matplotlib_is_loaded_only_to_draw():
     code = "import sys, analogmgd.plot; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -62,7 +62,7 @@ def write():
 
 def start(code: str, path: Path, seconds: float, steps: int, chips: int = 5, **options) -> subprocess.Popen:
     """A process that writes a trace in which every value is its step; it says "go" when the file is there."""
-    command = [sys.executable, "-c", RUN + code, path, seconds, steps, chips]
+    command = [sys.executable, "-P", "-c", RUN + code, path, seconds, steps, chips]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     return subprocess.Popen(
         [str(part) for part in command],
