@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if find_spec("analogmgd.kernels") is None:
+    # The source folder of a checkout, met before the installed package: kernels/ and datasets/ lie beside it.
+    __path__.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _HOME = {
     "AnalogMGDWarning": "errors",
@@ -33,6 +39,7 @@ _HOME = {
     "list_datasets": "data",
     "load_dataset": "data",
     "plot_trace": "plot",
+    "release": "trace_release",
     "run_config": "train",
     "train": "train",
 }
@@ -60,6 +67,7 @@ __all__ = [
     "list_datasets",
     "load_dataset",
     "plot_trace",
+    "release",
     "run_config",
     "train",
 ]
@@ -76,6 +84,7 @@ if TYPE_CHECKING:
     from .plot import plot_trace
     from .rule import MGD, Backprop
     from .trace import Trace
+    from .trace_release import release
     from .train import run_config, train
 
 

@@ -6,6 +6,7 @@ import math
 
 from .rule import MGD, Backprop
 
+DOUBLE_AMPLITUDE = 1e-12  # below, theta + theta_ac rounds back to theta or nearly so
 SINGLE_AMPLITUDE = 1e-4  # below, rounding in single precision is more than about 1e-3 of C_ac
 RESET_SHARE = 0.01  # factor shared over tau_x above which analog mode warns: an error of up to three times that
 
@@ -41,6 +42,11 @@ def warnings_for(rule: MGD | Backprop, n_params: int, n_train: int, order: str, 
         found.append(
             f"amplitude = {rule.amplitude:g} in single precision: rounding of the costs is a visible part of their "
             f'change C_ac: use precision = "double" or an amplitude of at least {SINGLE_AMPLITUDE:g}'
+        )
+    if precision == "double" and rule.amplitude < DOUBLE_AMPLITUDE:
+        found.append(
+            f"amplitude = {rule.amplitude:g} in double precision: the perturbation is lost in the rounding of theta: "
+            f"use an amplitude of at least {DOUBLE_AMPLITUDE:g}"
         )
     if rule.mode == "analog":
         found += analog_warnings(rule, n_params)

@@ -15,6 +15,7 @@ from .config import Config
 from .data import Dataset
 from .errors import ConfigError
 from .kernels import table as t
+from .kernels.simd import WIDTH
 from .rule import MGD
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
@@ -104,6 +105,7 @@ class Plan:
         self.n_neurons = self.chip.network.n_neurons
         self.keep_gradient = keep_gradient
         self._check_memory()
+        self._check_range()
         self.ids = np.array(self.run.chip_ids, np.uint64)
         self.layers = layer_table(self.chip)
         self.cost = COSTS[self.chip.network.cost]
@@ -178,17 +180,44 @@ class Plan:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
-        return (rows * self.n_params + neurons) * self.dtype.itemsize + 8 * self.rule.batch + self.n_params // 8 + 200
+        return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
 
     def _check_memory(self) -> None:
         chips, free = len(self.run.chip_ids), psutil.virtual_memory().available
-        need = chips * self.bytes_per_chip
-        if need > 0.8 * free:
-            most = int(0.8 * free) // self.bytes_per_chip
-            raise ConfigError(
-                f"run.chips = {chips}: would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: "
-                f"use at most {most} chips of this network"
-            )
+        need = -(-chips // WIDTH) * WIDTH * self.bytes_per_chip  # lanes are taken by the vector
+        if need <= 0.8 * free:
+            return
+        size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
+        most = int(0.8 * free) // self.bytes_per_chip // WIDTH * WIDTH
+        if most:
+            raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
+        key = "rule.batch" if 4 * self.rule.batch > self.bytes_per_chip // 2 else "network"
+        value = self.rule.batch if key == "rule.batch" else f"{self.chip.network} with {self.n_params} parameters"
+        raise ConfigError(f"{key} = {value}: {size}, even for one chip: use a smaller one")
+
+    def _check_range(self) -> None:
+        """Every real setting must be a number in the precision of the run."""
+        chip, rule = self.chip, self.rule
+        values = {
+            "rule.eta": rule.eta,
+            "rule.weight_decay": rule.weight_decay,
+            "network.init_scale": chip.network.init_scale,
+            "neuron.spread": chip.neuron.spread,
+            "converters.sigma_C": chip.converters.sigma_C,
+            "device.sigma_theta": chip.device.sigma_theta,
+            "device.amplitude_mismatch": chip.device.amplitude_mismatch,
+        }
+        limits = np.finfo(self.dtype)
+        if self.mgd:
+            values["rule.amplitude"] = self.mgd.amplitude
+            least = math.sqrt(float(limits.tiny))
+            if self.mgd.amplitude < least:
+                raise ConfigError(f"rule.amplitude = {self.mgd.amplitude:g}: must be at least {least:.2g} in "
+                                  f"{self.run.precision} precision, or its square is 0")  # fmt: skip
+        most = float(limits.max) / 1e6
+        for key, value in values.items():
+            if value > most:
+                raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {self.run.precision} precision")
 
     def _check_streams(self) -> None:
         words_a_step = max(4 * ((self.n_params + 3) // 4), 12 * self.rule.batch)

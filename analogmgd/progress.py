@@ -5,6 +5,7 @@ On a terminal it is a bar that is drawn over; elsewhere (a log file, a pipe) a l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -28,6 +29,28 @@ BAR_WIDTH = 10  # of the bar alone, at least
 COMPILING = "compiling kernels (first run only) ..."
 
 
+class Forgiving:
+    """A stream that may fail: what cannot be shown is no reason to stop a run."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._stream = file
+
+    def write(self, text: str) -> int:
+        """Write, or do nothing where that fails."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            return 0
+
+    def flush(self) -> None:
+        """Flush, or do nothing where that fails."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 class Bar:
     """Watches a run; see `analogmgd.train.Progress`.
 
@@ -42,7 +65,7 @@ class Bar:
     """
 
     def __init__(self, file: IO[str] | None = None, title: str = "") -> None:
-        self._file = sys.stderr if file is None else file
+        self._file: Any = Forgiving(sys.stderr if file is None else file)
         self._title = title
         self._tty = bool(getattr(self._file, "isatty", lambda: False)())
         self._bar: Any = None

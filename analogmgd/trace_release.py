@@ -39,6 +39,11 @@ def release(path: str | os.PathLike[str]) -> bool:
 
     Raises:
         TraceError: one line: its writer still runs, or may on another host; the file is no trace.
+
+    >>> import analogmgd as am
+    >>> run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(), steps=200, chips=4, trace="whole.h5")
+    >>> release("whole.h5")
+    False
     """
     name = os.fspath(path)
     store = FileStore(name)

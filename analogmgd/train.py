@@ -240,6 +240,8 @@ def train(
         raise ConfigError(f"chip is a {type(chip).__name__}; expected a Chip or a Network")
     if not isinstance(rule, MGD | Backprop):
         raise ConfigError(f"rule is a {type(rule).__name__}; expected MGD or Backprop")
+    if not isinstance(trace, str | os.PathLike | None):
+        raise ConfigError(f"trace = {trace!r}: must be the path of a file, or None")
     settings: dict[str, Any] = {
         "steps": steps,
         "chips": chips,
@@ -261,8 +263,12 @@ def train(
         from .progress import Bar
 
         watch = Bar()
+    elif progress is False or progress is None:
+        watch = None
+    elif hasattr(progress, "tick"):
+        watch = progress
     else:
-        watch = progress or None
+        raise ConfigError(f"progress = {progress!r}: must be True, False or an object with start, tick and stop")
     return run_config(config, data, theta0=theta0, trace=trace, force=force, threads=threads, progress=watch)
 
 

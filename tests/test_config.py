@@ -502,3 +502,21 @@ def test_public_names_are_there():
         assert name in dir(am)
     with pytest.raises(AttributeError, match="no attribute 'Resistor'"):
         _ = am.Resistor
+
+
+@pytest.mark.parametrize(
+    ("tables", "parts"),
+    [
+        ({"rule": {"amplitude": 1e-40}}, ["rule.amplitude", "single"]),
+        ({"rule": {"eta": 1e300}}, ["rule.eta = 1e+300", "single"]),
+        ({"converters": {"sigma_C": 1e300}}, ["converters.sigma_C", "single"]),
+        ({"rule": {"batch": 10**12}, "run": {"chips": 1}}, ["rule.batch = 1000000000000", "GB"]),
+        ({"network": {"sizes": [2, 10**6, 10**6, 1]}, "run": {"chips": 1}}, ["network = 2-1000000-1000000-1", "GB"]),
+        ({"run": {"chips": 4 * 10**9}}, ["run.chips = 4000000000", "GB", "at most"]),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_it_is_taken(tables, parts):
+    base = {"network": {"sizes": [2, 2, 1]}, "data": {"name": "parity"}}
+    config = am.Config.from_tables(base | tables)
+    message = one_line(lambda: am.run_config(config, am.load_dataset("parity")))
+    assert all(part in message for part in parts), message

@@ -11,7 +11,7 @@ import analogmgd
 
 MODULES = [
     info.name
-    for info in pkgutil.walk_packages(analogmgd.__path__, "analogmgd.")
+    for info in pkgutil.walk_packages(analogmgd.__path__[:1], "analogmgd.")
     if not info.name.endswith("__main__") and ".kernels" not in info.name and ".datasets" not in info.name
 ]
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,12 @@ for name in am.__all__:
     assert getattr(am, name).__name__ == name, name
 """
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_a_checkout_works_from_its_own_folder():
+    """There the source folder stands before the installed package, without kernels/ and datasets/ inside."""
+    root = Path(__file__).parent.parent
+    code = "import analogmgd as am; print(am.load_dataset('parity').n_in, am.kernels.__name__)"
+    code = code.replace("am.kernels", "__import__('importlib').import_module('analogmgd.kernels')")
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "analogmgd.kernels"]

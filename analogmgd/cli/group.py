@@ -29,7 +29,7 @@ COMMANDS = {
 }
 EXAMPLE = """\b
 Examples:
-  analogmgd train parity                 a few seconds: XOR, learnt by 64 chips
+  analogmgd train parity                 a few seconds: XOR, learnt by 256 chips
   analogmgd train digits --out run.h5    half a minute: real handwritten digits
   analogmgd info run.h5
   analogmgd plot run.h5 -o run.png
