@@ -207,7 +207,7 @@ class Plan:
             "device.sigma_theta": chip.device.sigma_theta,
             "device.amplitude_mismatch": chip.device.amplitude_mismatch,
         }
-        limits = np.finfo(self.dtype)
+        limits = np.finfo(np.float64 if self.run.precision == "double" else np.float32)
         if self.mgd:
             values["rule.amplitude"] = self.mgd.amplitude
             least = math.sqrt(float(limits.tiny))
