@@ -25,7 +25,7 @@ from .rule import MGD, Backprop
 from .trace import Trace, TraceHeader, open_writer
 
 ROWS = 500  # as many rows as a plot can use, where the user does not say
-EVALUATION_SHARE = 8  # steps a recorded sample is set against, so that evaluating takes a few per cent
+EVALUATION_SHARE = 12  # steps a recorded sample is set against, so that evaluating takes a few per cent
 
 
 class Progress(Protocol):

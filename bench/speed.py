@@ -11,11 +11,12 @@ Prints a table and writes bench/results/speed.json.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from typing import Any
 
 import numpy as np
-from common import machine, save
+from common import RESULTS, machine, save
 
 import analogmgd as am
 
@@ -31,7 +32,7 @@ def rate(sizes: list[int], data: str, chips: int, seconds: float, **options: Any
     steps = 64
     while True:
         start = time.perf_counter()
-        run = am.train(net, data, rule, steps=steps, chips=chips, record_every=options.pop("every", None), **options)
+        run = am.train(net, data, rule, steps=steps, chips=chips, **options)
         took = time.perf_counter() - start
         if took > 0.8 * seconds or steps > 2**40:
             return float(run.summary()["chip_steps_per_s"])
@@ -77,7 +78,15 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter runs, fewer repetitions")
-    quick = parser.parse_args().quick
+    parser.add_argument("--recording", action="store_true", help="only the cost of recording, into the last result")
+    arguments = parser.parse_args()
+    quick = arguments.quick
+    if arguments.recording:
+        last = json.loads((RESULTS / "speed.json").read_text())
+        last["recording"] = recording(2.0, 5)
+        print(last["recording"])
+        save("speed", last)
+        return
     seconds, repeats = (0.5, 3) if quick else (2.0, 5)
     roof = matrix_product_rate()
     rows = []
