@@ -102,61 +102,47 @@ def make_dense(kind: int, codes: bool):
     return dense
 
 
-@inner
-def plain_dense(theta, w0, b0, n_in, n_out, source, x, work, z):
-    """work[z:] <- W source[x:] + b without perturbation."""
-    for v in range(0, theta.shape[1], WIDTH):
-        j = 0
-        while j + 4 <= n_out:
-            p = w0 + j * n_in
-            c0 = load(theta, b0 + j, v)
-            c1 = load(theta, b0 + j + 1, v)
-            c2 = load(theta, b0 + j + 2, v)
-            c3 = load(theta, b0 + j + 3, v)
-            for i in range(n_in):
-                u = load(source, x + i, v)
-                c0 = fma(load(theta, p + i, v), u, c0)
-                c1 = fma(load(theta, p + n_in + i, v), u, c1)
-                c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
-                c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
-            store(work, z + j, v, c0)
-            store(work, z + j + 1, v, c1)
-            store(work, z + j + 2, v, c2)
-            store(work, z + j + 3, v, c3)
-            j += 4
-        while j < n_out:
-            c0 = load(theta, b0 + j, v)
-            for i in range(n_in):
-                c0 = fma(load(theta, w0 + j * n_in + i, v), load(source, x + i, v), c0)
-            store(work, z + j, v, c0)
-            j += 1
+def make_plain(shared: bool):
+    """z <- W x + b without perturbation.
+
+    plain(theta, w0, b0, n_in, n_out, source, x, work, z): outputs from row z of work on. Inputs are row x of source
+    real[n, n_in], the same for all lanes (shared), or the rows from x on of source real[.., lanes].
+    """
+
+    @leaf
+    def inputs(source, x, i, v):
+        return splat(source[x, i]) if shared else load(source, x + i, v)
+
+    @inner
+    def plain(theta, w0, b0, n_in, n_out, source, x, work, z):
+        for v in range(0, theta.shape[1], WIDTH):
+            j = 0
+            while j + 4 <= n_out:
+                p = w0 + j * n_in
+                c0 = load(theta, b0 + j, v)
+                c1 = load(theta, b0 + j + 1, v)
+                c2 = load(theta, b0 + j + 2, v)
+                c3 = load(theta, b0 + j + 3, v)
+                for i in range(n_in):
+                    u = inputs(source, x, i, v)
+                    c0 = fma(load(theta, p + i, v), u, c0)
+                    c1 = fma(load(theta, p + n_in + i, v), u, c1)
+                    c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
+                    c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
+                store(work, z + j, v, c0)
+                store(work, z + j + 1, v, c1)
+                store(work, z + j + 2, v, c2)
+                store(work, z + j + 3, v, c3)
+                j += 4
+            while j < n_out:
+                c0 = load(theta, b0 + j, v)
+                for i in range(n_in):
+                    c0 = fma(load(theta, w0 + j * n_in + i, v), inputs(source, x, i, v), c0)
+                store(work, z + j, v, c0)
+                j += 1
+
+    return plain
 
 
-@inner
-def shared_dense(theta, w0, b0, n_in, n_out, xs, s, work, z):
-    """work[z:] <- W x + b where all lanes see the same inputs xs[s]."""
-    for v in range(0, theta.shape[1], WIDTH):
-        j = 0
-        while j + 4 <= n_out:
-            p = w0 + j * n_in
-            c0 = load(theta, b0 + j, v)
-            c1 = load(theta, b0 + j + 1, v)
-            c2 = load(theta, b0 + j + 2, v)
-            c3 = load(theta, b0 + j + 3, v)
-            for i in range(n_in):
-                u = splat(xs[s, i])
-                c0 = fma(load(theta, p + i, v), u, c0)
-                c1 = fma(load(theta, p + n_in + i, v), u, c1)
-                c2 = fma(load(theta, p + 2 * n_in + i, v), u, c2)
-                c3 = fma(load(theta, p + 3 * n_in + i, v), u, c3)
-            store(work, z + j, v, c0)
-            store(work, z + j + 1, v, c1)
-            store(work, z + j + 2, v, c2)
-            store(work, z + j + 3, v, c3)
-            j += 4
-        while j < n_out:
-            c0 = load(theta, b0 + j, v)
-            for i in range(n_in):
-                c0 = fma(load(theta, w0 + j * n_in + i, v), splat(xs[s, i]), c0)
-            store(work, z + j, v, c0)
-            j += 1
+plain_dense = make_plain(shared=False)
+shared_dense = make_plain(shared=True)
