@@ -4,15 +4,15 @@ import os
 import signal
 import sys
 import threading
-import time
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import analogmgd as am
 from analogmgd import engine
-from analogmgd.block import PROBE_ROWS
+from analogmgd.block import PROBE_ROWS, Block
 from analogmgd.merge import ProbeMerger, RowPlan
 from oracle import network as onet
 from oracle import rule as orule
@@ -496,18 +496,26 @@ def test_memory_does_not_grow_with_the_steps():
 
 
 def test_chunks_are_short(monkeypatch):
-    """So that Ctrl-C is quick, however many steps lie between two rows."""
+    """So that Ctrl-C is quick, however many steps lie between two rows: on a clock that counts steps, 1 us each."""
+    now = 0.0
     chunks = []
-    work = engine.Runner.work
+    work, advance = engine.Runner.work, Block.advance
 
-    def timed(self):
-        start = time.perf_counter(), self.block.n
+    def ticking(self, until, probe=False):
+        nonlocal now
+        now += 1e-6 * (until - self.n)
+        advance(self, until, probe)
+
+    def counted(self):
+        start = self.block.n
         out = work(self)
-        chunks.append((self.block.n - start[1], time.perf_counter() - start[0]))
+        chunks.append(self.block.n - start)
         return out
 
-    monkeypatch.setattr(engine.Runner, "work", timed)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(Block, "advance", ticking)
+    monkeypatch.setattr(engine.Runner, "work", counted)
     am.train(NET, "parity", am.MGD(), steps=300_000, chips=16, record_every=300_000, threads=1)
-    assert sum(n for n, _ in chunks) == 300_000
-    assert len(chunks) >= 2
-    assert chunks[0][0] < 300_000 / 2
+    assert sum(chunks) == 300_000
+    # a call may begin just before the time is up, so twice as long at the most
+    assert max(chunks) <= 2e6 * engine.CHUNK_SECONDS
