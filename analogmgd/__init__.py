@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if find_spec("analogmgd.kernels") is None:
-    # The source folder of a checkout, met before the installed package: kernels/ and datasets/ lie beside it.
+    # The source folder of a checkout, met before the installed package: kernels/, datasets/ and bench/ lie beside it.
     __path__.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _HOME = {

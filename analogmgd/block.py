@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import Any
 
@@ -9,32 +10,47 @@ import numpy as np
 
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
-from .kernels.sample import ROUNDS
+from .kernels import table as t
+from .kernels.perturb import BLOCKS
+from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
 from .plan import Plan, Samples, start_scale
 
+ALONE = 2  # runs of so few chips take one lane a block
 PROBE_ROWS = 4096  # iterations a call may cover while a probe is on
+LINE_BYTES = 64
 EVALUATE_WORK = 20_000_000  # multiply-adds a lane in one call of the evaluation
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that start where a line of the cache does: a register of 16 lanes then never lies across two."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.zeros(size + LINE_BYTES, np.uint8)
+    start = -memory.ctypes.data % LINE_BYTES
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 class Block:
     """Chips `ids` of a plan, in lanes; `n` counts the steps done.
 
     Lanes beyond the last chip repeat it and are dropped on the way out. A lane's bits depend on its chip alone.
+    The steps of a chip that is `alone` are done without lanes, by the same kernel compiled for 1-D arrays.
     """
 
     def __init__(self, plan: Plan, first: int, count: int, theta0: np.ndarray | None) -> None:
         self.plan, self.first, self.count = plan, first, count
         self.n = 0
+        self.alone = plan.mgd is not None and count == 1 and len(plan.ids) <= ALONE
         lanes = -(-count // WIDTH) * WIDTH
         chosen = np.minimum(np.arange(first, first + lanes), first + count - 1)
-        self.ids = plan.ids[np.newaxis, chosen]
+        self.ids = aligned((1, lanes), plan.ids.dtype)
+        self.ids[0] = plan.ids[chosen]
         self.seed = np.uint64(plan.run.seed)
         real, n_params = plan.dtype, plan.n_params
         rule = plan.rule
 
         def rows(n: int, dtype: np.dtype = real) -> np.ndarray:
-            return np.zeros((n, lanes), dtype)
+            return aligned((n, lanes), dtype)
 
         self.theta = rows(n_params)
         if theta0 is None:
@@ -46,14 +62,15 @@ class Block:
         self.velocity = rows(n_params if rule.momentum > 0 else 0)
         self.last_gradient = rows(n_params if plan.keep_gradient else 0)
         self.signal = rows(kernel.SIGNALS)
-        self.first_bad = np.full((1, lanes), -1, np.int64)
+        self.first_bad = rows(1, np.dtype(np.int64))
+        self.first_bad -= 1
         self.neuron, self.gain = self._variation(rows)
         self.no_spread = rows(0)
 
         net = plan.chip.network
         self.index = rows(rule.batch, np.dtype(np.uint32))
-        self._keys, self._scratch = rows(ROUNDS, np.dtype(np.uint32)), rows(4, np.dtype(np.uint32))
-        self._fours = rows(12)
+        self._keys, self._scratch = rows(KEY_ROWS, np.dtype(np.uint32)), rows(4 * BLOCKS, np.dtype(np.uint32))
+        self._fours = rows(8 + 4 * BLOCKS)
         self._x, self._y = rows(net.n_in), rows(net.n_out)
         probed = np.isin(self.ids[0, :count], np.array(plan.run.probe_chips, np.uint64))
         self.probe_lane = np.flatnonzero(probed).astype(np.int64)
@@ -63,39 +80,53 @@ class Block:
         self.probe_cost, self.probe_cost_ac = np.zeros((depth, m), real), np.zeros((depth, m), real)
         self.probe_sample = np.zeros((depth, m), np.int64)
         self._before: tuple[Any, ...]
+        self._copies: list[tuple[np.ndarray, np.ndarray]] = []
         self._prepare_mgd(rows) if plan.mgd else self._prepare_backprop(rows)
 
     def _variation(self, rows) -> tuple[np.ndarray, np.ndarray]:
         """Device-to-device variation: neuron real[4 neurons or 0, lanes], gain real[P or 0, lanes]."""
         plan, chip = self.plan, self.plan.chip
         neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 else 0)
-        draw.draw_neurons(self.seed, self.ids, plan.dtype.type(chip.neuron.spread), neuron)
+        if len(neuron):  # what is not needed is not compiled
+            draw.draw_neurons(self.seed, self.ids, plan.dtype.type(chip.neuron.spread), neuron)
         mismatch = chip.device.amplitude_mismatch
         gain = rows(plan.n_params if mismatch > 0 and plan.mgd else 0)
-        draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
+        if len(gain):
+            draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
         return neuron, gain
 
     def _prepare_mgd(self, rows) -> None:
-        plan, n_params = self.plan, self.plan.n_params
+        plan, n_params, rule = self.plan, self.plan.n_params, self.plan.rule
         net = plan.chip.network
         mgd = plan.mgd
         assert mgd is not None
+        signs = mgd.perturbation in ("random", "walsh")
         words = rows((n_params + 31) // 32, np.dtype(np.uint32))
-        values = rows(0 if plan.codes else n_params)
+        values = rows(0 if signs else n_params)
         applied = rows(n_params) if len(self.gain) else values
         phase_sin = rows(n_params if mgd.perturbation == "sinusoid" else 0)
-        phase_cos = np.zeros_like(phase_sin)
-        draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
+        phase_cos = rows(len(phase_sin))
+        if len(phase_sin):
+            draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
+        multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
         widest = max(layer.n_out for layer in net.layers)
         train = plan.train
-        self._kernel = kernel.steps_codes if plan.codes else kernel.steps_values
-        self._before = (
-            self.seed, self.ids, plan.ints, plan.reals, plan.layers, train.x, train.smoothed,
-            self.neuron, self.gain, phase_sin, phase_cos,
-            self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad,
-            words, values, applied, rows(net.n_in + 4 * widest), self._y, self.index, self._keys,
-            rows(4, np.dtype(np.uint32)), self._scratch, self._fours, np.zeros((2, n_params)),
+        self._kernel = kernel.steps_codes if plan.codes else kernel.steps_gains if signs else kernel.steps_values
+        tables = (
+            self.seed, plan.ints, plan.reals, plan.layers, train.x, train.smoothed,
+            multiple, np.zeros((2, multiple.size), plan.dtype),
         )  # fmt: skip
+        state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
+        lanes: tuple[np.ndarray, ...] = (
+            self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
+            words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
+            self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
+        )  # fmt: skip
+        if self.alone:
+            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in lanes}  # one array stays one
+            self._copies = [(a, own[id(a)]) for a in state]
+            lanes = tuple(own[id(a)] for a in lanes)
+        self._before = (*tables, *lanes)
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -117,7 +148,22 @@ class Block:
         """Do steps n .. until-1 (at most PROBE_ROWS with the probe on, whose rows start at 0)."""
         lane = self.probe_lane if probe else self._probe_off
         self._kernel(self.n, until, *self._before, lane, self.probe_cost, self.probe_cost_ac, self.probe_sample)
+        for lanes, own in self._copies:
+            lanes[:] = own[:, np.newaxis]
         self.n = until
+
+    def chips_variation(self) -> dict[str, np.ndarray]:
+        """What defines these chips, where drawn: neuron real[count, neurons, 4], amplitude_gain real[count, P]."""
+        out = {}
+        if len(self.neuron):
+            out["neuron"] = self.neuron[:, : self.count].T.reshape(self.count, self.plan.n_neurons, 4)
+        if len(self.gain):
+            out["amplitude_gain"] = self.gain[:, : self.count].T
+        return out
+
+    def finite(self) -> np.ndarray:
+        """bool[count]: whether all parameters of a chip are numbers."""
+        return np.isfinite(self.theta[:, : self.count]).all(axis=0)
 
     def chips_theta(self) -> np.ndarray:
         """real[count, P]: what the network sees."""
@@ -184,6 +230,8 @@ def lanes_per_block(plan: Plan, threads: int) -> int:
 
     No result depends on it.
     """
+    if plan.mgd and len(plan.ids) <= ALONE:
+        return 1
     row_bytes = plan.n_params * plan.dtype.itemsize
     width = WIDTH
     while width < 128 and 2 * width * row_bytes <= 32_768:

@@ -20,8 +20,18 @@ import numpy as np
 from .block import PROBE_ROWS, Block, lanes_per_block
 from .merge import ProbeMerger, RowMerger, RowPlan, Rows
 from .plan import Plan
+from .row_block import RowBlock
 
 CHUNK_SECONDS = 0.03
+
+
+def make_blocks(plan: Plan, theta0: np.ndarray | None, threads: int, lanes: int | None) -> list[Block] | list[RowBlock]:
+    """The chips of a plan in blocks; threads beyond the number of large chips help each of them."""
+    count = len(plan.ids)
+    if plan.kind == "rows":
+        return [RowBlock(plan, chip, theta0, team=max(1, threads // count)) for chip in range(count)]
+    lanes = lanes or lanes_per_block(plan, threads)
+    return [Block(plan, first, min(lanes, count - first), theta0) for first in range(0, count, lanes)]
 
 
 def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -32,12 +42,20 @@ def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.degrees(np.arccos(np.clip(dot / np.sqrt(aa * bb), -1.0, 1.0)))
 
 
+class Pace:
+    """Steps per second of the blocks of a run, which are alike: what a block starts from in its first call."""
+
+    def __init__(self) -> None:
+        self.steps = 0.0
+
+
 class Runner:
     """One block on its way through the run; `work` is called by one thread at a time."""
 
-    def __init__(self, block: Block, rows: RowPlan, stop: threading.Event) -> None:
-        self.block, self.rows, self.stop = block, rows, stop
+    def __init__(self, block: Block | RowBlock, rows: RowPlan, stop: threading.Event, others: Pace) -> None:
+        self.block, self.rows, self.stop, self.others = block, rows, stop, others
         self.row = 0
+        self.told = 0  # steps the engine has counted
         self.pace = 0.0
         self.limit = rows.steps
         run = block.plan.run
@@ -71,6 +89,7 @@ class Runner:
     def _advance(self, probes: list[Rows]) -> None:
         block = self.block
         n = block.n
+        self.pace = self.pace or self.others.steps
         until = min(self._next if self.row < self.rows.count else self.limit, self.limit)
         until = min(until, n + max(1, int(self.pace * CHUNK_SECONDS)))
         probe = len(block.probe_lane) > 0 and self.probe_from <= n < self.probe_until
@@ -82,6 +101,7 @@ class Runner:
         block.advance(until, probe)
         pace = (until - n) / max(time.perf_counter() - start, 1e-7)
         self.pace = pace if self.pace == 0.0 else min(pace, 16 * self.pace)
+        self.others.steps = self.pace
         if probe:
             took = slice(0, until - n)
             probes.append(
@@ -97,7 +117,7 @@ class Runner:
         """What a row holds of this block's chips, by name, plus `finite`."""
         block, plan = self.block, self.block.plan
         run, last = plan.run, self.row == self.rows.count - 1
-        out: Rows = {"finite": np.isfinite(block.theta[:, : block.count]).all(axis=0)}
+        out: Rows = {"finite": block.finite()}
         if "cost" in run.record or "accuracy" in run.record:
             everything = len(plan.test.x)
             some = everything if last or run.eval_samples is None else min(run.eval_samples, everything)
@@ -167,17 +187,9 @@ class Engine:
     def __init__(self, plan: Plan, rows: RowPlan, theta0: np.ndarray | None, threads: int, lanes: int | None = None):
         self.plan, self.rows, self.threads = plan, rows, threads
         self.stop = threading.Event()
-        lanes = lanes or lanes_per_block(plan, threads)
-        count = len(plan.ids)
-        self.runners = [
-            Runner(Block(plan, first, min(lanes, count - first), theta0), rows, self.stop)
-            for first in range(0, count, lanes)
-        ]
-
-    @property
-    def steps_done(self) -> int:
-        """Chip-steps done so far."""
-        return sum(r.block.n * r.block.count for r in self.runners)
+        pace = Pace()
+        self.runners = [Runner(block, rows, self.stop, pace) for block in make_blocks(plan, theta0, threads, lanes)]
+        self.steps_done = 0  # chip-steps
 
     @property
     def theta(self) -> np.ndarray:
@@ -245,12 +257,15 @@ class Engine:
             for future in finished:
                 i, row = pending.pop(future)
                 taken, pieces = future.result()
+                runner = self.runners[i]
+                self.steps_done += (runner.block.n - runner.told) * runner.block.count
+                runner.told = runner.block.n
                 for offset, part in enumerate(taken):
                     merger.add(row + offset, i, part)
                 for piece in pieces:
                     probes.add(i, piece)
-                if not self.runners[i].done:
-                    heapq.heappush(ready, (self.runners[i].block.n, i))
+                if not runner.done:
+                    heapq.heappush(ready, (runner.block.n, i))
             on_tick(self.steps_done, merger.latest)
             if enough():
                 self.stop.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from .config import Config, Run
 from .data import Dataset, load_dataset
 from .errors import ConfigError
 from .network import Network
-from .plan import Plan
+from .plan import ROWS_FROM, Plan
+from .row_block import RowBlock
 from .rule import Backprop
 
 
@@ -43,8 +45,9 @@ def gradient(chip: Chip | Network, data: Dataset | str, theta: Any) -> np.ndarra
     except ConfigError as error:
         raise ConfigError(str(error).replace("theta0", "theta")) from None
     lanes = 64
-    parts = [
-        Block(plan, first, min(lanes, chips - first), start).true_gradient(plan.train, ideal=True)
-        for first in range(0, chips, lanes)
-    ]
-    return np.concatenate(parts).reshape(shape)
+    blocks: Iterator[Block | RowBlock]
+    if plan.n_params >= ROWS_FROM:
+        blocks = (RowBlock(plan, chip, start) for chip in range(chips))
+    else:
+        blocks = (Block(plan, first, min(lanes, chips - first), start) for first in range(0, chips, lanes))
+    return np.concatenate([block.true_gradient(plan.train, ideal=True) for block in blocks]).reshape(shape)

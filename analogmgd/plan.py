@@ -28,6 +28,7 @@ PERTURBATIONS = {
     "sinusoid": t.SINUSOID,
 }
 SCHEDULES = {"constant": t.CONSTANT, "cosine": t.COSINE, "inverse": t.INVERSE}
+ROWS_FROM = 16384  # parameters from which 16 chips no longer fit a core's cache, even for windows of one step
 STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
 
 
@@ -135,6 +136,16 @@ class Plan:
         return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
 
     @property
+    def kind(self) -> str:
+        """Which kernels: "ensemble" (a lane is a chip) or "rows" (a lane is a weight of a row, one chip at a time).
+
+        They sum in different orders, so this depends on network and rule alone.
+        """
+        mgd = self.mgd
+        rows = mgd is not None and mgd.mode == "discrete" and self.codes and self.n_params >= ROWS_FROM
+        return "rows" if rows else "ensemble"
+
+    @property
     def dt(self) -> float:
         """Time from one step to the next, in units of the time constants: 1 but in analog mode."""
         return self.mgd.dt if self.mgd else 1.0
@@ -180,15 +191,19 @@ class Plan:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
+        if self.kind == "rows":
+            rows += 1  # the signs of 32 steps, a bit each
+            neurons *= 32  # columns
         return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
 
     def _check_memory(self) -> None:
         chips, free = len(self.run.chip_ids), psutil.virtual_memory().available
-        need = -(-chips // WIDTH) * WIDTH * self.bytes_per_chip  # lanes are taken by the vector
+        lanes = 1 if self.kind == "rows" else WIDTH  # lanes are taken by the vector
+        need = -(-chips // lanes) * lanes * self.bytes_per_chip
         if need <= 0.8 * free:
             return
         size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
-        most = int(0.8 * free) // self.bytes_per_chip // WIDTH * WIDTH
+        most = int(0.8 * free) // self.bytes_per_chip // lanes * lanes
         if most:
             raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
         key = "rule.batch" if 4 * self.rule.batch > self.bytes_per_chip // 2 else "network"

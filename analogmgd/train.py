@@ -47,7 +47,8 @@ def settle(config: Config, data: Dataset) -> Config:
     if run.record_every is None:
         evaluated = min(run.eval_samples or len(data.x_test), len(data.x_test))
         every = max(-(-run.steps // ROWS), EVALUATION_SHARE * evaluated)
-        run = run.replace(record_every=max(1, min(every, -(-run.steps // 20))))
+        rows = 20 if run.record else 4  # rows of nothing still show that no chip is finite any more
+        run = run.replace(record_every=max(1, min(every if run.record else run.steps, -(-run.steps // rows))))
     if rule.schedule == "cosine" and rule.schedule_steps is None:
         dt = rule.dt if isinstance(rule, MGD) else 1.0
         rule = rule.replace(schedule_steps=max(1, round(run.steps * dt)))
@@ -100,14 +101,8 @@ def chance(data: Dataset) -> float:
 
 def variation(engine: Engine, theta0: np.ndarray | None) -> dict[str, np.ndarray]:
     """The arrays that define each chip, first axis chips."""
-    plan = engine.plan
-    out: dict[str, np.ndarray] = {}
-    blocks = [r.block for r in engine.runners]
-    if len(blocks[0].neuron):
-        shape = (-1, plan.n_neurons, 4)
-        out["neuron"] = np.concatenate([b.neuron[:, : b.count].T.reshape(shape) for b in blocks])
-    if len(blocks[0].gain):
-        out["amplitude_gain"] = np.concatenate([b.gain[:, : b.count].T for b in blocks])
+    parts = [r.block.chips_variation() for r in engine.runners]
+    out = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     if theta0 is not None:
         out["theta0"] = np.ascontiguousarray(theta0)
     return out
@@ -151,7 +146,7 @@ def run_config(
         probe_chips=np.array([c for c in run.chip_ids if c in set(run.probe_chips)], np.int64)
         if run.probe_chips
         else np.zeros(0, np.int64),
-        environment={**environment(count), "data_sha256": data.fingerprint()},
+        environment={**environment(count), "kernels": plan.kind, "data_sha256": data.fingerprint()},
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),

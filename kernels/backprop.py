@@ -6,12 +6,12 @@ import numpy as np
 
 from . import table as t
 from .dense import plain_dense
-from .jit import entry, inner
-from .mathfn import exp
-from .neuron import activate_rows, add_cost, log_sum_exp, shift, stretch
+from .jit import allocating_entry, entry, inner
+from .mathfn import exp, sigmoid, tanh
+from .neuron import add_cost, after, before, log_sum_exp
 from .perturb import copy_row
-from .sample import draw_samples, gather
-from .simd import WIDTH, fma, load, splat, store, where
+from .sample import gather, next_samples, order_width
+from .simd import WIDTH, filled, fma, load, store, where
 from .update import learning_rate, write
 
 
@@ -19,26 +19,24 @@ from .update import learning_rate, write
 def activate_and_slope(acts, slope, n_out, kind, neuron, first):
     """As `activate` on rows first .. first+n_out-1 of acts, and slope <- df/da there."""
     spread = neuron.shape[0] > 0
-    if spread:
-        shift(acts, first, n_out, neuron, first)
-    if kind == t.RELU:
-        for v in range(0, acts.shape[1], WIDTH):
-            for j in range(first, first + n_out):
-                store(slope, j, v, where(load(acts, j, v) > 0.0, splat(acts.dtype.type(1.0)), 0.0))
-    activate_rows(acts, first, first + n_out, kind)
+    one = filled(acts.dtype.type(1.0), acts)
     for v in range(0, acts.shape[1], WIDTH):
         for j in range(first, first + n_out):
-            r = load(acts, j, v)
+            r = before(acts, j, v, spread, neuron, 4 * j)
+            d = one
             if kind == t.SIGMOID:
-                store(slope, j, v, r * (1.0 - r))
+                r = sigmoid(r)
+                d = r * (1.0 - r)
             elif kind == t.TANH:
-                store(slope, j, v, 1.0 - r * r)
-            elif kind == t.LINEAR:
-                store(slope, j, v, 1.0)
+                r = tanh(r)
+                d = 1.0 - r * r
+            elif kind == t.RELU:
+                d = where(r > 0.0, one, 0.0)
+                r = where(r < 0.0, 0.0, r)
             if spread:
-                store(slope, j, v, load(slope, j, v) * load(neuron, 4 * j, v) * load(neuron, 4 * j + 1, v))
-    if spread:
-        stretch(acts, first, n_out, neuron, first)
+                d = d * load(neuron, 4 * j, v) * load(neuron, 4 * j + 1, v)
+            store(slope, j, v, d)
+            after(r, acts, j, v, spread, neuron, 4 * j)
 
 
 @inner
@@ -119,10 +117,15 @@ def steps_backprop(
     n_params = theta.shape[0]
     batch = ints[t.BATCH]
     share = theta.dtype.type(1.0) / theta.dtype.type(batch)
+    shuffled = ints[t.SHUFFLE] == 1
+    n_train = ints[t.N_TRAIN]
+    width = order_width(n_train)
+    epoch = n0 * batch // n_train
+    position = n0 * batch - epoch * n_train
     keys_epoch = np.int64(-1)
     for n in range(n0, n1):
-        keys_epoch = draw_samples(
-            n * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN], seed, ids, keys, keys_epoch, index
+        epoch, position, keys_epoch = next_samples(
+            epoch, position, keys_epoch, shuffled, n_train, width, seed, ids, keys, index
         )
         for v in range(0, lanes, WIDTH):
             store(signal, 0, v, 0.0)
@@ -146,10 +149,10 @@ def steps_backprop(
             probe_cost_ac[n - n0, q] = theta.dtype.type(0.0)
             probe_sample[n - n0, q] = index[0, probe_lane[q]]
         rate = theta.dtype.type(learning_rate(ints, reals, n))
-        write(theta, G, velocity, reals, rate, True, n, seed, ids, scratch, fours[0:4])
+        write(theta, G, velocity, reals, rate, True, n, seed, ids, scratch, fours[8:])
 
 
-@entry
+@allocating_entry
 def gradient_of_shown(cost, layers, neuron, theta, xs, ys, index, x, y, acts, deltas, G):
     """G real[P, lanes] += sum over the samples index uint32[batch, lanes] shown to each lane of dC/dtheta."""
     total = np.zeros((1, theta.shape[1]), theta.dtype)

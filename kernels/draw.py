@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import entry
+from .jit import allocating_entry
 from .mathfn import sincos, uniform
 from .perturb import normals4
 from .philox import INIT, MISMATCH, NEURON, PHASE, words4
 from .simd import WIDTH, fma, load, store
 
 
-@entry
+@allocating_entry
 def draw_theta(seed, ids, scale, theta):
     """theta[p] <- scale[p] (2 u - 1), u from word p of INIT; scale real[P], theta real[P, lanes]."""
     words = np.empty((4, ids.shape[1]), np.uint32)
@@ -22,7 +22,7 @@ def draw_theta(seed, ids, scale, theta):
             store(theta, p, v, fma(uniform(load(words, p & 3, v), theta), 2.0, -1.0) * scale[p])
 
 
-@entry
+@allocating_entry
 def draw_neurons(seed, ids, sigma, neuron):
     """Rows (alpha, beta, a0, b0) of neuron q at 4 q: alpha, beta = 1 + sigma xi; a0, b0 = sigma xi (NEURON)."""
     words = np.empty((4, ids.shape[1]), np.uint32)
@@ -34,7 +34,7 @@ def draw_neurons(seed, ids, sigma, neuron):
                 store(neuron, row, v, fma(load(neuron, row, v), sigma, mean))
 
 
-@entry
+@allocating_entry
 def draw_mismatch(seed, ids, sigma, gain):
     """gain[p] <- 1 + sigma xi_p: what a parameter's perturbation really is, over the nominal one."""
     words = np.empty((4, ids.shape[1]), np.uint32)
@@ -46,7 +46,7 @@ def draw_mismatch(seed, ids, sigma, gain):
             store(gain, p, v, fma(load(four, p & 3, v), sigma, 1.0))
 
 
-@entry
+@allocating_entry
 def draw_phases(seed, ids, phase_sin, phase_cos):
     """Sine and cosine of the random phase 2 pi u_p of each parameter's sinusoid."""
     words = np.empty((4, ids.shape[1]), np.uint32)

@@ -8,7 +8,7 @@ from . import table as t
 from .dense import plain_dense, shared_dense
 from .jit import entry, inner
 from .neuron import activate, sample_cost
-from .simd import WIDTH, load, resized, splat, store, where
+from .simd import WIDTH, filled, load, resized, store, where
 
 
 @inner
@@ -27,7 +27,7 @@ def count_correct(z, row, targets, s, n_out, correct):
         if n_out == 1:
             right = best > 0.5 if targets[s, 0] > z.dtype.type(0.5) else best <= 0.5
         else:
-            label = splat(np.uint32(0))
+            label = filled(np.uint32(0), correct)
             for k in range(1, n_out):
                 a = load(z, row + k, v)
                 label = where(a > best, np.uint32(k), label)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dense import SINGLE, make_dense
+from .dense import ANTITHETIC, PAIR, SINGLE, make_dense
 from .jit import leaf
 from .neuron import activate
 from .table import ACTIVATION, BIASES, N_IN, N_OUT, NEURONS, WEIGHTS
@@ -14,28 +14,33 @@ def first_row(copy, layer, n_inputs, widest):
     return n_inputs + (2 * copy + (layer & 1)) * widest
 
 
-def make_network(kind: int, codes: bool):
-    """Forward pass through all layers for one kind of pass, inputs in the first rows of work.
+def make_network(form: int):
+    """Forward pass through all layers for one form of the perturbation, inputs in the first rows of work.
 
-    Outputs stand from first_row(0, last layer) on (copy a) and from first_row(1, last layer) on (copy b).
+    `kind` is SINGLE, PAIR or ANTITHETIC. Outputs stand from first_row(0, last layer) on (copy a, not in a SINGLE pass)
+    and from first_row(1, last layer) on (copy b).
     """
-    dense = make_dense(kind, codes)
+    dense_single = make_dense(SINGLE, form)
+    dense_pair = make_dense(PAIR, form)
+    dense_both = make_dense(ANTITHETIC, form)
 
     @leaf
-    def network(theta, words, values, amplitude, layers, neuron, work, widest):
+    def network(kind, theta, words, values, amplitude, layers, neuron, work, widest):
         n_inputs = layers[0, N_IN]
         for q in range(layers.shape[0]):
-            n_out = layers[q, N_OUT]
+            n_in, n_out, w0, b0 = layers[q, N_IN], layers[q, N_OUT], layers[q, WEIGHTS], layers[q, BIASES]
             xa = 0 if q == 0 else first_row(0, q - 1, n_inputs, widest)
             xb = 0 if q == 0 else first_row(1, q - 1, n_inputs, widest)
             za = first_row(0, q, n_inputs, widest)
             zb = first_row(1, q, n_inputs, widest)
-            dense(
-                theta, words, values, amplitude, layers[q, WEIGHTS], layers[q, BIASES], layers[q, N_IN], n_out,
-                work, xa, xb, za, zb,
-            )  # fmt: skip
-            if kind != SINGLE:
-                activate(work, za, n_out, layers[q, ACTIVATION], neuron, layers[q, NEURONS])
-            activate(work, zb, n_out, layers[q, ACTIVATION], neuron, layers[q, NEURONS])
+            if kind == SINGLE:
+                dense_single(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
+            elif kind == PAIR:
+                dense_pair(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
+            else:
+                dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
+            # One place for both copies: what is pasted in twice is compiled twice.
+            for row in range(zb if kind == SINGLE else za, zb + 1, zb - za):
+                activate(work, row, n_out, layers[q, ACTIVATION], neuron, layers[q, NEURONS])
 
     return network

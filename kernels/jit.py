@@ -6,19 +6,24 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numba
 import numba.core.config
+from numba.core import compiler
 from numba.core.caching import _CacheLocator  # noqa: F401  (fails early if numba moves its cache)
+from numba.core.codegen import JITCodeLibrary
 from platformdirs import user_cache_dir
 
 # No fastmath: products and sums are fused where the code says `fma`, and nowhere else. error_model: without "numpy"
-# every division carries a branch that raises.
+# every division carries a branch that raises. No runtime for memory: arrays come from the caller, and counting
+# references to them where a function is pasted into a loop costs more than the loop.
 FLAGS: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
+    "_nrt": False,
 }
 
 
@@ -44,16 +49,22 @@ def _cache_folder() -> str | None:
 CACHE_FOLDER = _cache_folder()
 
 
-def entry(function: Callable[..., None]) -> Any:
-    """Compile a kernel that Python calls: cached on disk."""
+def entry(function: Callable[..., None], allocates: bool = False) -> Any:
+    """Compile a kernel that Python calls: cached on disk. `allocates`: it makes arrays of its own."""
+    flags = {**FLAGS, "_nrt": allocates}
     if CACHE_FOLDER is None:
-        return numba.njit(**FLAGS)(function)
+        return numba.njit(**flags)(function)
     before = numba.core.config.CACHE_DIR
     numba.core.config.CACHE_DIR = CACHE_FOLDER
     try:
-        return numba.njit(cache=True, **FLAGS)(function)
+        return numba.njit(cache=True, **flags)(function)
     finally:
         numba.core.config.CACHE_DIR = before
+
+
+def allocating_entry(function: Callable[..., None]) -> Any:
+    """As `entry`, for a kernel that makes arrays of its own."""
+    return entry(function, allocates=True)
 
 
 def _named(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -72,11 +83,50 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+class _Part(JITCodeLibrary):
+    """The code of a function that only kernels call: linked into them, neither optimised nor translated by itself.
+
+    numba would do both for each function, then again within its caller, then within that one's, and so on: most of
+    the time a kernel takes to compile.
+    """
+
+    codegen = SimpleNamespace(set_env=lambda name, environment: None)  # for exceptions, which kernels do not raise
+
+    def _optimize_final_module(self) -> None:
+        pass
+
+    def _finalize_final_module(self) -> None:
+        self._finalize_dynamic_globals()
+        self._finalized = True
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        return 0
+
+
+class _Inner(compiler.Compiler):
+    """Compiles into a `_Part`."""
+
+    def define_pipelines(self):
+        name = self.state.func_id.func_qualname
+        self.state.library = _Part(self.state.targetctx.codegen(), name)
+        return super().define_pipelines()
+
+
+# For functions of a kernel: nothing calls them from outside.
+INNER: dict[str, Any] = {
+    **FLAGS,
+    "pipeline_class": _Inner,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call (compiled into its caller, not cached by itself)."""
-    return numba.njit(**FLAGS)(_named(function))
+    return numba.njit(**INNER)(_named(function))
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Like `inner`, always pasted into its caller: passing ten arrays costs more than a small loop over lanes."""
-    return numba.njit(forceinline=True, **FLAGS)(_named(function))
+    return numba.njit(forceinline=True, **INNER)(_named(function))

@@ -188,27 +188,28 @@ def tanh(x):
     """Hyperbolic tangent."""
 
 
-_SINGLE = Vec(types.float32)
+def _single(x):
+    return isinstance(x, Vec) and x.dtype == types.float32
 
 
 @overload(exp, jit_options=FLAGS)
 def _exp(x):
-    return (lambda x: exp32(x)) if x == _SINGLE else (lambda x: exp64(x))
+    return (lambda x: exp32(x)) if _single(x) else (lambda x: exp64(x))
 
 
 @overload(log, jit_options=FLAGS)
 def _log(x, like):
-    return (lambda x, like: log32(x, like)) if x == _SINGLE else (lambda x, like: log64(x, like))
+    return (lambda x, like: log32(x, like)) if _single(x) else (lambda x, like: log64(x, like))
 
 
 @overload(sincos, jit_options=FLAGS)
 def _sincos(u):
-    return (lambda u: sincos32(u)) if u == _SINGLE else (lambda u: sincos64(u))
+    return (lambda u: sincos32(u)) if _single(u) else (lambda u: sincos64(u))
 
 
 @overload(tanh, jit_options=FLAGS)
 def _tanh(x):
-    return (lambda x: tanh32(x)) if x == _SINGLE else (lambda x: tanh64(x))
+    return (lambda x: tanh32(x)) if _single(x) else (lambda x: tanh64(x))
 
 
 @inner

@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-from .jit import inner, leaf
+from .jit import leaf
 from .mathfn import exp, log, sigmoid, tanh
-from .simd import WIDTH, fma, load, store, where
+from .simd import fma, lanes_of, load, store, where, width_of
 from .table import CROSS_ENTROPY, RELU, SIGMOID, TANH
 
 
-@inner
-def activate_rows(z, j0, j1, kind):
-    """z <- f(z) in rows j0 .. j1-1, without spread."""
-    for v in range(0, z.shape[1], WIDTH):
-        if kind == SIGMOID:
-            for j in range(j0, j1):
-                store(z, j, v, sigmoid(load(z, j, v)))
-        elif kind == TANH:
-            for j in range(j0, j1):
-                store(z, j, v, tanh(load(z, j, v)))
-        elif kind == RELU:
-            for j in range(j0, j1):
-                a = load(z, j, v)
-                store(z, j, v, where(a < 0.0, 0.0, a))  # lets NaN through
+@leaf
+def before(z, row, v, spread, neuron, q):
+    """beta (z - a0) of one row, the neuron's variation being in rows from q on."""
+    a = load(z, row, v)
+    if spread:
+        a = load(neuron, q + 1, v) * (a - load(neuron, q + 2, v))
+    return a
 
 
-@inner
-def shift(z, row, n_out, neuron, first):
-    """z <- beta (z - a0) in n_out rows from `row` on."""
-    for v in range(0, z.shape[1], WIDTH):
-        for j in range(n_out):
-            q = 4 * (first + j)
-            store(z, row + j, v, load(neuron, q + 1, v) * (load(z, row + j, v) - load(neuron, q + 2, v)))
+@leaf
+def after(f, z, row, v, spread, neuron, q):
+    """z <- alpha f + b0 in one row."""
+    if spread:
+        f = fma(load(neuron, q, v), f, load(neuron, q + 3, v))
+    store(z, row, v, f)
 
 
-@inner
-def stretch(z, row, n_out, neuron, first):
-    """z <- alpha z + b0 in n_out rows from `row` on."""
-    for v in range(0, z.shape[1], WIDTH):
-        for j in range(n_out):
-            q = 4 * (first + j)
-            store(z, row + j, v, fma(load(neuron, q, v), load(z, row + j, v), load(neuron, q + 3, v)))
-
-
-@inner
+@leaf
 def activate(z, row, n_out, kind, neuron, first):
     """z <- alpha f(beta (z - a0)) + b0, in place on n_out rows of z from `row` on.
 
@@ -50,11 +33,18 @@ def activate(z, row, n_out, kind, neuron, first):
     all neurons are nominal; first : number of the layer's first neuron. Source: McCaughan et al. 2023, eq. for
     the logistic form; the other activations take the same affine spread.
     """
-    if neuron.shape[0] > 0:
-        shift(z, row, n_out, neuron, first)
-    activate_rows(z, row, row + n_out, kind)
-    if neuron.shape[0] > 0:
-        stretch(z, row, n_out, neuron, first)
+    spread = neuron.shape[0] > 0
+    for v in range(0, lanes_of(z), width_of(z)):
+        for j in range(n_out):
+            q = 4 * (first + j)
+            a = before(z, row + j, v, spread, neuron, q)
+            if kind == SIGMOID:
+                a = sigmoid(a)
+            elif kind == TANH:
+                a = tanh(a)
+            elif kind == RELU:
+                a = where(a < 0.0, 0.0, a)  # lets NaN through
+            after(a, z, row + j, v, spread, neuron, q)
 
 
 @leaf
@@ -94,5 +84,5 @@ def sample_cost(kind, z, row, y, n_out, v):
 @leaf
 def add_cost(kind, z, row, y, n_out, signal, target):
     """signal[target] += C(z, y) in every lane."""
-    for v in range(0, z.shape[1], WIDTH):
+    for v in range(0, lanes_of(z), width_of(z)):
         store(signal, target, v, load(signal, target, v) + sample_cost(kind, z, row, y, n_out, v))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .jit import entry, inner
-from .simd import WIDTH, load, resized, splat, store
+from .simd import filled, lanes_of, load, resized, store, width_of
 
 # Streams; their numbers are part of the format: never renumber, only append.
 INIT, NEURON, MISMATCH, ORDER, PERTURBATION, PHASE, COST, COST_MINUS, BASELINE, WRITE = range(10)
@@ -44,10 +44,10 @@ def words4(seed, ids, stream, block, out, row):
 
     seed, stream, block : uint64; ids : uint64[1, lanes].
     """
-    low = splat(block & LOW)
-    high = splat(block >> S32)
-    which = splat(stream)
-    for v in range(0, ids.shape[1], WIDTH):
+    low = filled(block & LOW, ids)
+    high = filled(block >> S32, ids)
+    which = filled(stream, ids)
+    for v in range(0, lanes_of(ids), width_of(ids)):
         w0, w1, w2, w3 = philox(low, high, which, load(ids, 0, v), seed & LOW, seed >> S32)
         store(out, row, v, resized(w0, out))
         store(out, row + 1, v, resized(w1, out))

@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from . import table as t
-from .dense import ANTITHETIC, PAIR, SINGLE
+from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
 from .forward import first_row, make_network
 from .jit import entry, inner, leaf
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .sample import draw_samples, gather
-from .simd import WIDTH, fma, load, store, where
+from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
+from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate, write
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
@@ -29,23 +29,19 @@ def add_noise(n, sigma, stream, cached, seed, ids, scratch, four, signal, row):
     """signal[row] += sigma times normal n of a stream; four holds the block of normals `cached`; returns it."""
     if (n >> 2) != cached:
         normals4(seed, ids, stream, n >> 2, scratch, four)
-    for v in range(0, signal.shape[1], WIDTH):
+    for v in range(0, lanes_of(signal), width_of(signal)):
         store(signal, row, v, fma(load(four, n & 3, v), sigma, load(signal, row, v)))
     return n >> 2
 
 
 @leaf
-def change_of_cost(n, changed, need_baseline, ints, reals, scale, signal, first_bad):
+def change_of_cost(n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad):
     """C_ac from the measured costs: difference to the baseline, half the antithetic one, or high-pass.
 
     C_AC holds it (the filter's state in analog mode), C_MINUS what the parameters see of it after the clip, ERROR that
-    times `scale`.
+    times `scale` and then `scale2`.
     """
-    analog = ints[t.MODE] == t.ANALOG
-    antithetic = ints[t.BASELINE] == t.ANTITHETIC
-    high_pass = signal.dtype.type(reals[t.TAU_HP] / (reals[t.TAU_HP] + reals[t.DT]))
-    clip = signal.dtype.type(reals[t.CLIP])
-    for v in range(0, signal.shape[1], WIDTH):
+    for v in range(0, lanes_of(signal), width_of(signal)):
         c = load(signal, C_PLUS, v)
         if analog:
             last = c if changed else load(signal, C_PREV, v)
@@ -61,105 +57,128 @@ def change_of_cost(n, changed, need_baseline, ints, reals, scale, signal, first_
         c_ac = where(c_ac < -clip, -clip, c_ac)
         c_ac = where(c_ac > clip, clip, c_ac)
         store(signal, C_MINUS, v, c_ac)
-        store(signal, ERROR, v, c_ac * scale)
-        bad = load(first_bad, 0, v)
-        rest = c - c  # NaN for infinities and NaN
-        store(first_bad, 0, v, where((rest != 0.0) & (bad < 0), n, bad))
+        store(signal, ERROR, v, c_ac * scale * scale2)
+        not_finite = (c - c) != 0.0  # NaN for infinities and NaN
+        if any_lane(not_finite):
+            bad = load(first_bad, 0, v)
+            store(first_bad, 0, v, where(not_finite & (bad < 0), n, bad))
 
 
-def make_steps(codes: bool):
-    """The loop over iterations n0 .. n1-1 with the perturbation as sign words (codes) or as values."""
-    forward_single = make_network(SINGLE, codes)
-    forward_pair = make_network(PAIR, codes)
-    forward_both = make_network(ANTITHETIC, codes)
-    accumulate = make_accumulate(codes)
+def make_steps(form: int):
+    """The loop over iterations n0 .. n1-1 for one form of perturbation."""
+    network = make_network(form)
+    accumulate = make_accumulate(form)
+    signs = form != VALUES
 
     @inner
     def steps(
-        n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, gain, phase_sin, phase_cos,
-        theta, G, velocity, last_gradient, signal, first_bad,
-        words, values, applied, work, y, index, keys, cache, scratch, fours, wave,
+        n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+        ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     ):  # fmt: skip
         real = theta.dtype.type
-        n_params, lanes = theta.shape
+        n_params = theta.shape[0]
         n_layers = layers.shape[0]
         n_out = layers[n_layers - 1, t.N_OUT]
         widest = (work.shape[0] - layers[0, t.N_IN]) // 4
-        out_a = first_row(0, n_layers - 1, layers[0, t.N_IN], widest)
-        out_b = first_row(1, n_layers - 1, layers[0, t.N_IN], widest)
-        batch = ints[t.BATCH]
-        tau_theta = ints[t.TAU_THETA]
+        outputs = first_row(0, n_layers - 1, layers[0, t.N_IN], widest)
+        batch, n_train, cost, kind = ints[t.BATCH], ints[t.N_TRAIN], ints[t.COST], ints[t.PERTURBATION]
+        tau_x, tau_p, tau_theta = ints[t.TAU_X], ints[t.TAU_P], ints[t.TAU_THETA]
         analog = ints[t.MODE] == t.ANALOG
         antithetic = ints[t.BASELINE] == t.ANTITHETIC
-        kind = ints[t.PERTURBATION]
-        cost = ints[t.COST]
+        shuffled = ints[t.SHUFFLE] == 1
+        keep_gradient = ints[t.KEEP_GRADIENT] == 1 and not analog
         zero = real(0.0)
         amplitude = real(reals[t.AMPLITUDE])
         sigma_c = real(reals[t.SIGMA_C])
         sigma_c0 = real(reals[t.SIGMA_C_BASELINE])
+        clip = real(reals[t.CLIP])
         share = real(1.0) / real(batch)
+        high_pass = real(reals[t.TAU_HP] / (reals[t.TAU_HP] + reals[t.DT]))
         low_pass = reals[t.DT] / (reals[t.TAU_THETA_LOWPASS] + reals[t.DT]) if analog else 1.0
-        decay = real(1.0 - low_pass) if analog else real(1.0)
-        scale = real(low_pass) / amplitude if codes else real(low_pass) / (amplitude * amplitude)
+        keep = real(1.0 - low_pass) if analog else real(1.0)
+        scale = real(low_pass) / amplitude if form == CODES else real(low_pass) / (amplitude * amplitude)
+        scale2 = amplitude if form == GAINS else real(1.0)
         # A write that is nothing but theta -= eta G is done while G is read.
         plain = reals[t.SIGMA_THETA] == 0.0 and reals[t.WEIGHT_DECAY] == 0.0 and reals[t.MOMENTUM] == 0.0
         plain = plain and (kind != t.SEQUENTIAL)
         direct = plain and not analog and tau_theta == 1 and ints[t.KEEP_GRADIENT] == 0
-        error = signal[ERROR : ERROR + 1]
-        four = fours[0:4]
-        four_plus = fours[4:8]
-        four_minus = fours[8:12]
+        one_turn = kind == t.SEQUENTIAL and not analog
+        four_plus = fours[0:4]
+        four_minus = fours[4:8]
+        many = fours[8:]
         cached = np.int64(-1)
         cached_plus = np.int64(-1)
         cached_minus = np.int64(-1)
-        keys_epoch = np.int64(-1)
+
+        # Divisions are slow beside a step of a small network: here, and then counted on.
+        presentation = n0 // tau_x
+        since_x = n0 - presentation * tau_x
+        k = n0 // tau_p
+        since_p = n0 - k * tau_p
+        turn = k % n_params
+        window = n0 // tau_theta
+        since_theta = n0 - window * tau_theta
+        rate = real(learning_rate(ints, reals, n0))
+        scheduled = ints[t.SCHEDULE] != t.CONSTANT
+
+        # The samples of the next presentation are known one ahead, so that rows which are far away are on their way.
+        far = xs.size * xs.itemsize > FAR_BYTES
+        width = order_width(n_train)
+        epoch = presentation * batch // n_train
+        position = presentation * batch - epoch * n_train
+        epoch, position, keys_epoch = next_samples(
+            epoch, position, np.int64(-1), shuffled, n_train, width, seed, ids, keys, ahead
+        )
+        if form == GAINS:
+            for p in range(n_params):
+                for v in range(0, lanes_of(theta), width_of(theta)):
+                    store(applied, p, v, load(gain, p, v) * amplitude)
 
         for n in range(n0, n1):
-            changed = n % ints[t.TAU_X] == 0
+            changed = since_x == 0
             if changed or n == n0:
-                keys_epoch = draw_samples(
-                    (n // ints[t.TAU_X]) * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN],
-                    seed, ids, keys, keys_epoch, index,
-                )  # fmt: skip
+                for b in range(batch):
+                    copy_row(ahead, b, index, b)
+                epoch, position, keys_epoch = next_samples(
+                    epoch, position, keys_epoch, shuffled, n_train, width, seed, ids, keys, ahead
+                )
                 if batch == 1:
                     gather(xs, index, 0, work)
                     gather(ys, index, 0, y)
+                    if far:
+                        fetch(xs, ahead, 0)
+                        fetch(ys, ahead, 0)
 
-            k = n // ints[t.TAU_P]
-            if kind == t.SINUSOID or n % ints[t.TAU_P] == 0 or n == n0:
-                if not codes:
-                    cached = perturbation_values(
-                        kind, n, k, reals[t.DT], ints[t.SINE_FIRST], ints[t.SINE_PERIOD], amplitude, seed, ids,
-                        phase_sin, phase_cos, (cache, cached, words, scratch, four, wave), values,
+            if since_p == 0 or n == n0 or kind == t.SINUSOID:
+                if not signs:
+                    perturbation_values(
+                        kind, n, k, turn, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple, wave,
+                        phase_sin, phase_cos, scratch, many, values,
                     )  # fmt: skip
                     for p in range(gain.shape[0]):
-                        for v in range(0, lanes, WIDTH):
+                        for v in range(0, lanes_of(theta), width_of(theta)):
                             store(applied, p, v, load(gain, p, v) * load(values, p, v))
                 elif kind == t.RANDOM:
                     cached = random_words(k, n_params, seed, ids, cache, cached, words)
                 else:
                     walsh_words(k, n_params, words)
 
-            need_baseline = not analog and not antithetic and (changed or n % tau_theta == 0)
-            for v in range(0, lanes, WIDTH):
+            need_baseline = not analog and not antithetic and (changed or since_theta == 0)
+            forward = PAIR if need_baseline else (ANTITHETIC if antithetic else SINGLE)
+            for v in range(0, lanes_of(signal), width_of(signal)):
                 store(signal, C_PLUS, v, 0.0)
                 store(signal, C_MINUS, v, 0.0)
             for b in range(batch):
                 if batch > 1:
                     gather(xs, index, b, work)
                     gather(ys, index, b, y)
-                if need_baseline:
-                    forward_pair(theta, words, applied, amplitude, layers, neuron, work, widest)
-                elif antithetic:
-                    forward_both(theta, words, applied, amplitude, layers, neuron, work, widest)
-                else:
-                    forward_single(theta, words, applied, amplitude, layers, neuron, work, widest)
-                if need_baseline or antithetic:
-                    add_cost(cost, work, out_a, y, n_out, signal, C_MINUS)
-                add_cost(cost, work, out_b, y, n_out, signal, C_PLUS)
+                network(forward, theta, words, applied, amplitude, layers, neuron, work, widest)
+                for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
+                    add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)
             if batch > 1:
-                for v in range(0, lanes, WIDTH):
+                for v in range(0, lanes_of(signal), width_of(signal)):
                     store(signal, C_PLUS, v, load(signal, C_PLUS, v) * share)
                     store(signal, C_MINUS, v, load(signal, C_MINUS, v) * share)
             if sigma_c > zero:
@@ -173,72 +192,108 @@ def make_steps(codes: bool):
                     n, sigma_c0, BASELINE, cached_minus, seed, ids, scratch, four_minus, signal, C_MINUS
                 )
 
-            change_of_cost(n, changed, need_baseline, ints, reals, scale, signal, first_bad)
+            change_of_cost(
+                n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad
+            )
             for q in range(probe_lane.shape[0]):
                 lane = probe_lane[q]
-                probe_cost[n - n0, q] = signal[C_PLUS, lane]
-                probe_cost_ac[n - n0, q] = signal[C_MINUS, lane]
-                probe_sample[n - n0, q] = index[0, lane]
+                probe_cost[n - n0, q] = at(signal, C_PLUS, lane)
+                probe_cost_ac[n - n0, q] = at(signal, C_MINUS, lane)
+                probe_sample[n - n0, q] = at(index, 0, lane)
 
-            window_ends = analog or (n + 1) % tau_theta == 0
-            rate = real(learning_rate(ints, reals, n)) if window_ends else zero
-            first = k % n_params if kind == t.SEQUENTIAL and not analog else 0
-            last = first + 1 if kind == t.SEQUENTIAL and not analog else n_params
-            accumulate(words, values, error, decay, plain and analog, direct, rate, G, theta, first, last)
-            if window_ends and not direct:
-                if ints[t.KEEP_GRADIENT] == 1 and not analog and n + 1 + tau_theta > n1:
-                    for p in range(n_params):
-                        copy_row(G, p, last_gradient, p)
-                if not (plain and analog):
-                    number = n if analog else n // tau_theta
-                    write(
-                        theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, four
-                    )  # fmt: skip
+            window_ends = analog or since_theta + 1 == tau_theta
+            if window_ends and scheduled:
+                rate = real(learning_rate(ints, reals, n))
+            kept = keep_gradient and window_ends and n + 1 + tau_theta > n1
+            ends = window_ends and plain and not kept
+            first = turn if one_turn else 0
+            last = first + 1 if one_turn else n_params
+            accumulate(
+                words, values, signal, ERROR, keep, direct, ends, not analog, rate, G, theta, first, last
+            )  # fmt: skip
+            if kept:
+                for p in range(n_params):
+                    copy_row(G, p, last_gradient, p)
+            if window_ends and not ends:
+                number = n if analog else window
+                write(theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many)
+
+            since_x += 1
+            if since_x == tau_x:
+                since_x = 0
+            since_p += 1
+            if since_p == tau_p:
+                since_p = 0
+                k += 1
+                turn = turn + 1 if turn + 1 < n_params else 0
+            since_theta += 1
+            if since_theta == tau_theta:
+                since_theta = 0
+                window += 1
 
     return steps
 
 
-_steps_codes = make_steps(codes=True)
-_steps_values = make_steps(codes=False)
+_steps_codes = make_steps(CODES)
+_steps_gains = make_steps(GAINS)
+_steps_values = make_steps(VALUES)
 
 
 @entry
 def steps_codes(
-    n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, gain, phase_sin, phase_cos,
-    theta, G, velocity, last_gradient, signal, first_bad,
-    words, values, applied, work, y, index, keys, cache, scratch, fours, wave,
+    n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+    ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh without mismatch. All arrays as in `steps_values`."""
     _steps_codes(
-        n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, gain, phase_sin, phase_cos,
-        theta, G, velocity, last_gradient, signal, first_bad,
-        words, values, applied, work, y, index, keys, cache, scratch, fours, wave,
+        n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+        ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        probe_lane, probe_cost, probe_cost_ac, probe_sample,
+    )  # fmt: skip
+
+
+@entry
+def steps_gains(
+    n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+    ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    probe_lane, probe_cost, probe_cost_ac, probe_sample,
+):  # fmt: skip
+    """Iterations n0 .. n1-1, perturbation random or walsh with mismatch. All arrays as in `steps_values`."""
+    _steps_gains(
+        n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+        ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
 
 @entry
 def steps_values(
-    n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, gain, phase_sin, phase_cos,
-    theta, G, velocity, last_gradient, signal, first_bad,
-    words, values, applied, work, y, index, keys, cache, scratch, fours, wave,
+    n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+    ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
-    """Iterations n0 .. n1-1 of the rule for every lane, any perturbation.
+    """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid.
 
-    Description: ints, reals, layers (table.py); xs real[n, n_in], ys real[n, n_out]; ids uint64[1, lanes].
-    Chip, static: neuron real[4 neurons or 0, lanes], gain, phase_sin, phase_cos real[P or 0, lanes].
-    State: theta, G real[P, lanes], velocity, last_gradient real[P or 0, lanes], signal real[SIGNALS, lanes]
-    (C0, C_ac, C_prev), first_bad int64[1, lanes] (iteration of the first cost that is not finite, else -1).
-    Scratch: words uint32[ceil(P/32), lanes], values and applied real[P, lanes] (one array without mismatch),
-    work real[n_in + 4 x widest layer, lanes], y real[n_out, lanes], index uint32[batch, lanes], keys
-    uint32[12, lanes], cache and scratch uint32[4, lanes], fours real[12, lanes], wave float64[2, P]. Probes:
-    lanes, and rows per iteration of the call.
+    Description: ints, reals, layers (table.py); xs real[n, n_in], ys real[n, n_out].
+    Sinusoids: multiple float64[1, P], the frequencies' numbers, wave real[2, P], scratch, P filled up to a multiple
+    of 16; no lanes.
+    Then arrays with the lanes in the last axis, or 1-D without it for a chip on its own. Chip: ids uint64[1],
+    neuron real[4 neurons or 0], gain, phase_sin, phase_cos real[P or 0]. State: theta, G real[P], velocity,
+    last_gradient real[P or 0], signal real[SIGNALS] (C0, C_ac, C_prev), first_bad int64[1] (iteration of the first
+    cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
+    real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
+    y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
+    Probes: lanes, and rows per iteration of the call.
     """
     _steps_values(
-        n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, gain, phase_sin, phase_cos,
-        theta, G, velocity, last_gradient, signal, first_bad,
-        words, values, applied, work, y, index, keys, cache, scratch, fours, wave,
+        n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+        ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .dense import sign_mask
+from .dense import VALUES
 from .jit import inner, leaf
 from .mathfn import sincos64
-from .perturb import normals4
+from .perturb import BLOCKS, normals
 from .philox import WRITE
-from .simd import WIDTH, fma, load, signed, splat, store
+from .simd import filled, flip, fma, lanes_of, load, store, where, width_of
 from .table import (
     ANALOG,
     COSINE,
@@ -40,62 +40,67 @@ def learning_rate(ints, reals, n):
     return eta * reals[DT] if ints[MODE] == ANALOG else eta
 
 
-def make_accumulate(codes: bool):
-    """G <- decay G + e theta_ac and, if `write`, at once theta <- theta - eta G (nothing else to do there).
+def make_accumulate(form: int):
+    """G <- keep G + e theta_ac and, at a `plain` end of a window, at once theta <- theta - rate G.
 
-    accumulate(words, values, e, decay, write, direct, rate, G, theta): e real[lanes] holds C_ac/amplitude (codes) or
-    C_ac/amplitude**2 (values), scaled in analog mode by the low-pass; `direct`: G was 0 and ends at 0 (windows of one
-    step), so it is neither read nor written. Both ways round the same.
+    accumulate(words, values, e, keep, direct, ends, clear, rate, G, theta, first, last) for parameters first .. last-1:
+    row e of `signal` holds C_ac/amplitude (CODES, GAINS) or C_ac/amplitude**2 (VALUES), scaled in analog mode by the
+    low-pass. `ends`: write theta, nothing else being to do there; `clear`: then G <- 0. `direct`: G was 0 and ends at
+    0 (windows of one step), so it is neither read nor written. All ways round the same.
     """
+    signs = form != VALUES
 
     @leaf
-    def increment(words, values, p, v, plus, minus):
-        if codes:
-            return signed(load(words, p >> 5, v), sign_mask(p), plus, minus)
-        return plus * load(values, p, v)
+    def increment(word, values, p, v, e):
+        return flip(e, word) if signs else e * load(values, p, v)
 
     @leaf
-    def accumulate(words, values, e, decay, write, direct, rate, G, theta, first, last):
-        step = splat(-rate)
-        keep = splat(decay)
-        for v in range(0, theta.shape[1], WIDTH):
-            plus = load(e, 0, v)
-            minus = -plus
-            if direct:
-                for p in range(first, last):
-                    g = increment(words, values, p, v, plus, minus)
-                    store(theta, p, v, load(theta, p, v) + step * g)
-            elif write:
-                for p in range(first, last):
-                    g = fma(keep, load(G, p, v), increment(words, values, p, v, plus, minus))
-                    store(G, p, v, g)
-                    store(theta, p, v, load(theta, p, v) + step * g)
-            else:
-                for p in range(first, last):
-                    store(G, p, v, fma(keep, load(G, p, v), increment(words, values, p, v, plus, minus)))
+    def accumulate(words, values, signal, row, keep, direct, ends, clear, rate, G, theta, first, last):
+        for v in range(0, lanes_of(theta), width_of(theta)):
+            e = load(signal, row, v)
+            step = filled(-rate, theta)
+            for p0 in range(first, last, 32):
+                word = load(words, p0 >> 5, v) if signs else filled(np.uint32(0), words)
+                stop = min(p0 + 32, last)
+                if direct:
+                    for p in range(p0, stop):
+                        g = increment(word, values, p, v, e)
+                        store(theta, p, v, load(theta, p, v) + step * g)
+                        word = word + word  # the next parameter's sign
+                elif ends:
+                    for p in range(p0, stop):
+                        g = fma(load(G, p, v), keep, increment(word, values, p, v, e))
+                        store(G, p, v, where(clear, 0.0, g))
+                        store(theta, p, v, load(theta, p, v) + step * g)
+                        word = word + word
+                else:
+                    for p in range(p0, stop):
+                        store(G, p, v, fma(load(G, p, v), keep, increment(word, values, p, v, e)))
+                        word = word + word
 
     return accumulate
 
 
 @inner
-def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, four):
+def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many):
     """theta <- theta - rate v (+ sigma_theta xi), v = momentum v + G + weight_decay theta; G <- 0 if `clear`.
 
-    `number` counts writes and keys their noise; velocity has no rows without momentum. The device's own way of
-    writing belongs here.
+    `number` counts writes and keys their noise; velocity has no rows without momentum; words uint32[32, lanes] and
+    many real[32, lanes] are scratch. The device's own way of writing belongs here.
     """
-    n_params, lanes = theta.shape
+    n_params = theta.shape[0]
     momentum = theta.dtype.type(reals[MOMENTUM])
     decay = theta.dtype.type(reals[WEIGHT_DECAY])
     sigma = theta.dtype.type(reals[SIGMA_THETA])
     noisy = reals[SIGMA_THETA] > 0.0
     moving = velocity.shape[0] > 0
     decaying = reals[WEIGHT_DECAY] != 0.0
-    for q in range((n_params + 3) // 4):
+    per = (n_params + 3) // 4
+    for q in range(0, per, BLOCKS):
         if noisy:
-            normals4(seed, ids, WRITE, number * ((n_params + 3) // 4) + q, words, four)
-        for p in range(4 * q, min(4 * q + 4, n_params)):
-            for v in range(0, lanes, WIDTH):
+            normals(seed, ids, WRITE, number * per + q, min(BLOCKS, per - q), words, many)
+        for p in range(4 * q, min(4 * (q + BLOCKS), n_params)):
+            for v in range(0, lanes_of(theta), width_of(theta)):
                 theta_p = load(theta, p, v)
                 g = load(G, p, v)
                 if decaying:
@@ -105,7 +110,7 @@ def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, four
                     store(velocity, p, v, g)
                 theta_p = theta_p + g * -rate
                 if noisy:
-                    theta_p = fma(load(four, p - 4 * q, v), sigma, theta_p)
+                    theta_p = fma(load(many, p - 4 * q, v), sigma, theta_p)
                 store(theta, p, v, theta_p)
                 if clear:
                     store(G, p, v, 0.0)

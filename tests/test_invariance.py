@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import analogmgd as am
-from analogmgd import engine
-from analogmgd.block import Block
+from analogmgd import engine, row_block
+from analogmgd import plan as plan_module
 from analogmgd.config import Quantity
 from analogmgd.plan import Plan
 from analogmgd.train import settle
@@ -232,9 +232,8 @@ def assert_cuts(case, ids, whole, lanes, cuts, keep):
     start = case.start(ids)
     if start is not None:
         start = start.astype(plan.dtype)
-    for first in range(0, len(ids), lanes):
-        block = Block(plan, first, min(lanes, len(ids) - first), start)
-        of_block = slice(first, first + block.count)
+    for block in engine.make_blocks(plan, start, 1, lanes):
+        of_block = slice(block.first, block.first + block.count)
         for cut in sorted({*cuts, case.run["steps"]}):
             block.advance(cut, probe=False)
             assert_bits(block.chips_theta(), whole.record["theta"][cut, of_block], f"cut at {cut}: theta")
@@ -249,19 +248,40 @@ RULES = {
     for perturbation in get_args(am.MGD.model_fields["perturbation"].annotation)
     for mode in get_args(am.MGD.model_fields["mode"].annotation)
 } | {"backpropagation": optimisers().map(lambda values: am.Backprop(**values))}
+ROWS = {f"{perturbation} discrete in rows": RULES[f"{perturbation} discrete"] for perturbation in ("random", "walsh")}
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.fixture
+def small_nets_in_rows(request):
+    """The kernels of large networks, for small ones, with teams of threads."""
+    if "in rows" not in request.node.name:
+        yield
+        return
+    with (
+        mock.patch.object(plan_module, "ROWS_FROM", 0),
+        mock.patch.object(row_block, "SHARED_FROM", 0),
+        mock.patch.object(row_block, "COLUMNS", 16),
+    ):
+        yield
+
+
+@pytest.mark.usefixtures("small_nets_in_rows")
+@pytest.mark.parametrize("rule", RULES | ROWS)
 @settings(
     max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,  # sets what holds for all examples
+    ],
 )
 @given(data=st.data())
 def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
-    case = data.draw(cases(RULES[rule]), label="case")
+    case = data.draw(cases((RULES | ROWS)[rule]), label="case")
     ids = data.draw(chip_ids(), label="chips")
     steps = case.run["steps"]
     every = data.draw(st.integers(1, steps + 2), label="record_every")
@@ -284,7 +304,10 @@ def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
     lanes = data.draw(st.sampled_from(WIDTHS), label="lanes")
     run = case.play(some, 2, lanes, record=data.draw(records), record_every=every, probe_chips=probed, **window)
     assert_same(run, whole, "some chips in another order")
-    assert_same(case.play([one], record=EVERYTHING, record_every=every, probe_chips=[one]), whole, "one chip")
+    group = data.draw(st.sampled_from([1, 2, 5]), label="steps measured together, in rows")
+    with mock.patch.object(row_block, "GROUP", group):
+        run = case.play([one], threads=3, record=EVERYTHING, record_every=every, probe_chips=[one])
+        assert_same(run, whole, "one chip")
     with mock.patch.object(engine, "CHUNK_SECONDS", 0.0):
         run = case.play(ids, 2, 16, record=("accuracy",), record_every=steps, probe_chips=some, **window)
         assert_same(run, whole, "shortest chunks")

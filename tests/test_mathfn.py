@@ -9,7 +9,8 @@ from scipy import stats
 
 from analogmgd.kernels.jit import entry
 from analogmgd.kernels.mathfn import exp, log, normal_pair, sigmoid, sincos, tanh, uniform
-from analogmgd.kernels.neuron import activate_rows, sample_cost
+from analogmgd.kernels.neuron import activate as activate_neurons
+from analogmgd.kernels.neuron import sample_cost
 from analogmgd.kernels.simd import load, store
 from analogmgd.kernels.table import CROSS_ENTROPY, LINEAR, MSE, RELU, SIGMOID, TANH
 from oracle import philox as ophilox
@@ -56,7 +57,7 @@ def draw(words, u, normals):
 
 @entry
 def activate(kind, z):
-    activate_rows(z, 0, z.shape[0], kind)
+    activate_neurons(z, 0, z.shape[0], kind, z[:0], 0)
 
 
 @entry

@@ -18,10 +18,13 @@ from analogmgd.kernels import backprop, dense, forward, jit, step, update
 
 KERNELS = {
     "steps_codes": (step.steps_codes, am.MGD()),
+    "steps_gains": (step.steps_gains, am.MGD()),
     "steps_values": (step.steps_values, am.MGD(perturbation="gaussian")),
     "steps_backprop": (backprop.steps_backprop, am.Backprop()),
 }
+MISMATCH = {name: 0.1 if name == "steps_gains" else 0.0 for name in KERNELS}
 PACKED = (0x98, 0xA8, 0xB8)  # vfmadd132, 213, 231 of a register full of numbers; + 1: of a single one
+FORMS = (dense.CODES, dense.GAINS, dense.VALUES)
 LIBM = ("exp", "log", "sin", "cos", "tanh", "pow", "fma", "sqrt", "floor", "sincos", "fmod", "exp2", "log2")
 
 pytestmark = pytest.mark.skipif(
@@ -30,11 +33,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def train(rule, precision="single", **options):
+def train(rule, precision="single", chips=3, mismatch=0.0, **options):
     """A tiny run, so that its kernel is compiled or loaded."""
     network = am.Network.mlp([2, 3, 2], cost="cross-entropy", **options)
     data = am.Dataset(np.zeros((3, 2)), np.eye(2)[[0, 1, 0]])
-    return am.train(network, data, rule, steps=2, chips=2, precision=precision)
+    chip = am.Chip(network, device=am.Device(amplitude_mismatch=mismatch))
+    return am.train(chip, data, rule, steps=2, chips=chips, precision=precision)
 
 
 def sections(elf):
@@ -49,9 +53,9 @@ def sections(elf):
 
 
 def machine_code(name):
-    """(text section, names of symbols) of the float32 version of a kernel."""
+    """(text section, names of symbols) of the float32 version of a kernel for many lanes."""
     kernel, rule = KERNELS[name]
-    train(rule)
+    train(rule, mismatch=MISMATCH[name])
     if jit.CACHE_FOLDER is None:
         pytest.skip("there is no cache to read the machine code from")
     files = sorted(Path(kernel.stats.cache_path).glob(f"*.{name}-*.nbc"), key=lambda path: path.stat().st_mtime)
@@ -61,7 +65,8 @@ def machine_code(name):
         if start < 0:
             pytest.skip("not an ELF object")
         code, names = sections(content[start:])
-        if b"ArrayIfLi2E" in names:  # a two-dimensional array of float32 among the arguments
+        # Arguments: some two-dimensional arrays of float32, and no one-dimensional ones, as for a chip on its own.
+        if b"ArrayIfLi2E" in names and b"ArrayIfLi1E" not in names:
             return code, names.decode().split("\0")
     raise AssertionError(f"no float32 version of {name} in the cache")
 
@@ -109,28 +114,30 @@ def test_one_compilation_a_precision(name):
     if isinstance(rule, am.MGD):
         variants += [{"baseline": "antithetic"}, {"mode": "analog", "tau_x": 4, "dt": 0.5}]
     for variant in variants:
-        train(rule.replace(**variant))
-    train(rule, label_smoothing=0.1)
-    train(rule, init="glorot")
+        train(rule.replace(**variant), mismatch=MISMATCH[name])
+    train(rule, label_smoothing=0.1, mismatch=MISMATCH[name])
+    train(rule, init="glorot", mismatch=MISMATCH[name])
     images = am.Dataset(np.arange(12, dtype=np.uint8).reshape(2, 6), np.eye(2))
-    am.train(am.Network.mlp([6, 2]), images, rule, steps=2, chips=40, theta0=np.zeros(14), probe_chips=[3])
-    single = types.Array(types.float32, 2, "C")
-    assert sum(single in signature for signature in kernel.signatures) == 1
+    chip = am.Chip(am.Network.mlp([6, 2]), device=am.Device(amplitude_mismatch=MISMATCH[name]))
+    am.train(chip, images, rule, steps=2, chips=40, theta0=np.zeros(14), probe_chips=[3])
+    alone = types.Array(types.float32, 1, "C")
+    lanes = types.Array(types.float32, 2, "C")
+    assert sum(lanes in signature and alone not in signature for signature in kernel.signatures) == 1
+    for chips in (1, [7, 9]):
+        train(rule, chips=chips, mismatch=MISMATCH[name])
+    assert sum(alone in signature for signature in kernel.signatures) == (name != "steps_backprop")
+    assert sum(lanes in signature and alone not in signature for signature in kernel.signatures) == 1
 
 
 def test_functions_of_a_factory_have_names_of_their_own():
     """Or a kernel from the disk cache is linked with another one's function (see `jit._named`)."""
-    found = [
-        [maker(codes).py_func.__qualname__ for codes in (True, False)]
-        for maker in (step.make_steps, update.make_accumulate)
-    ]
-    kinds = [(kind, codes) for kind in (dense.SINGLE, dense.PAIR, dense.ANTITHETIC) for codes in (True, False)]
-    found += [
-        [maker(*kind).py_func.__qualname__ for kind in kinds] for maker in (dense.make_dense, forward.make_network)
-    ]
+    found = [[maker(form).py_func.__qualname__ for form in FORMS] for maker in (step.make_steps, forward.make_network)]
+    found.append([update.make_accumulate(form).py_func.__qualname__ for form in (dense.CODES, dense.VALUES)])
+    kinds = [(kind, form) for kind in (dense.SINGLE, dense.PAIR, dense.ANTITHETIC) for form in FORMS]
+    found.append([dense.make_dense(*kind).py_func.__qualname__ for kind in kinds])
     for names in found:
         assert len(set(names)) == len(names)
-    again = step.make_steps(True).py_func.__qualname__
+    again = step.make_steps(dense.CODES).py_func.__qualname__
     assert again == found[0][0]  # and the same in every process
 
 
