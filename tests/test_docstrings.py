@@ -9,10 +9,14 @@ import pytest
 
 import analogmgd
 
+PEERS = ("analogmgd.bench.peer_jax", "analogmgd.bench.peer_torch")  # extras, and threads that a fork does not survive
 MODULES = [
     info.name
     for info in pkgutil.walk_packages(analogmgd.__path__[:1], "analogmgd.")
-    if not info.name.endswith("__main__") and ".kernels" not in info.name and ".datasets" not in info.name
+    if not info.name.endswith("__main__")
+    and ".kernels" not in info.name
+    and ".datasets" not in info.name
+    and info.name not in PEERS
 ]
 
 

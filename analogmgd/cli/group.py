@@ -26,6 +26,7 @@ COMMANDS = {
     "export": ("traces", "Write a trace as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
     "devices": ("devices", "List device presets, or show the settings of one."),
+    "bench": ("bench", "Measure the speed beside JAX, PyTorch and NumPy doing the same."),
 }
 EXAMPLE = """\b
 Examples:

@@ -1,0 +1,194 @@
+"""What is said of a result: the table, the goals, the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from analogmgd.cli.output import columns, duration, plain, si
+
+from .workloads import GOALS, PEERS, Goal
+
+MET = {"yes": "met", "at least": "met (least)", "no": "NOT met"}
+
+
+def evaluate(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each goal with its figure: {row, what, goal, least, value, spread, met}; value None where it was not measured.
+
+    met : "yes", "at least" (the lesser figure), "no", or "" where there is nothing to judge.
+    """
+    return [judge(goal, result) for goal in GOALS]
+
+
+def judge(goal: Goal, result: dict[str, Any]) -> dict[str, Any]:
+    """One goal."""
+    what, value = figure_of(goal, result)
+    met = ""
+    if value is not None:
+        passed = value[0] <= goal.goal if goal.less else value[0] >= goal.goal
+        lesser = goal.least is not None and value[0] >= goal.least
+        met = "yes" if passed else "at least" if lesser else "no"
+    return {
+        "row": goal.row, "group": goal.group, "what": what, "kind": goal.kind,
+        "goal": goal.goal, "least": goal.least, "less": goal.less,
+        "value": value[0] if value else None, "spread": value[1:] if value else None, "met": met,
+    }  # fmt: skip
+
+
+def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | None]:
+    """What a goal is about, in words, and its figure as median, least, largest."""
+    group = result["groups"].get(goal.group, {"cells": {}, "base": ""})
+    cells = group["cells"]
+    base = cells.get(group["base"], {})
+    if goal.kind == "rate":
+        return "chip-steps/s", base.get("rate")
+    if goal.kind == "roof":
+        share = base.get("roof", {}).get("fraction")
+        return "of the nearer roof", None if share is None else [share, share, share]
+    if goal.kind == "startup":
+        return "seconds", result["startup"].get(goal.other, {}).get("seconds")
+    if goal.kind == "even":
+        first, second = (cells.get(name, {}).get("rates", []) for name in goal.other.split("/"))
+        from .rounds import spread
+
+        pairs = [min(p / q, q / p) for p, q in zip(first, second, strict=False)]
+        return "slower / faster", spread(pairs) if pairs else None
+    what = f"x {goal.other}" if goal.other in PEERS else goal.other
+    if goal.other == "1 thread" and result["machine"]["threads"] == 1:
+        return what, None  # nothing to compare
+    return what, cells.get(goal.other, {}).get("ratio")
+
+
+def number(value: float, kind: str) -> str:
+    """A figure of a goal, for people."""
+    if kind == "rate":
+        return si(value)
+    if kind == "roof":
+        return f"{100 * value:.3g} %"
+    return si(value, "s") if kind == "startup" else f"{value:.3g}"
+
+
+def with_spread(values: Sequence[float] | None, kind: str) -> str:
+    """Median [least, largest]."""
+    if not values:
+        return "-"
+    middle, low, high = (number(v, kind) for v in values)
+    return middle if low == high else f"{middle} [{low}, {high}]"
+
+
+def goal_rows(goals: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """The goals table."""
+    rows: list[tuple[str, ...]] = []
+    for goal in goals:
+        if goal["value"] is None:
+            continue
+        sign = "<=" if goal["less"] else ">="
+        wanted = f"{sign} {number(goal['goal'], goal['kind'])}"
+        if goal["least"]:
+            wanted += f" ({number(goal['least'], goal['kind'])})"
+        figure = with_spread([goal["value"], *goal["spread"]], goal["kind"])
+        rows.append((goal["row"], goal["what"], figure, wanted, MET[goal["met"]]))
+    return rows
+
+
+def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line for each cell: rate, the base's ratio to it, part of the roof."""
+    rows: list[tuple[str, ...]] = []
+    for name, group in result["groups"].items():
+        for title, cell in group["cells"].items():
+            label = name if title == group["base"] else ""
+            if "rate" not in cell:
+                rows.append((label, title, "-", "-", "-", cell.get("error", "")))
+                continue
+            roof = cell.get("roof")
+            share = f"{100 * roof['fraction']:.2g} % of {roof['nearer']}" if roof else ""
+            times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
+            variant = cell.get("variant")
+            about = share if roof else brief(variant) if variant else ""
+            rows.append((label, title, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
+    return rows
+
+
+def brief(variant: dict[str, Any]) -> str:
+    """A variant in a few words.
+
+    >>> brief({"form": "step", "chips": 128, "ahead": 16})
+    'form step, chips 128, ahead 16'
+    """
+    return ", ".join(f"{key} {value}" for key, value in variant.items())
+
+
+def check_rows(checks: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """A line for each check."""
+    rows: list[tuple[str, ...]] = []
+    for check in checks:
+        if check["kind"] == "cost":
+            a, b = check["medians"]
+            text = f"cost after {check['steps']} steps, median {a:.4g} and {b:.4g}"
+            text += f": Kolmogorov-Smirnov p = {check['p']:.2g}"
+        elif check["kind"] == "gradient":
+            text = f"mean G along the gradient {check['along']:.3f} +- {check['along_error']:.3f}"
+            text += f", components p = {check['p']:.2g}"
+        else:
+            text = check.get("error", "")
+        rows.append((check["group"], check["side"], text, "same" if check["ok"] else "DIFFERENT"))
+    return rows
+
+
+def startup_rows(startup: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A line for each command."""
+    rows: list[tuple[str, ...]] = []
+    for name, about in startup.items():
+        needless = about.get("needless")
+        first = ", ".join(f"{top} {took:.2f} s" for top, took in list(about.get("imports", {}).items())[:4])
+        note = f"imports: {first}" + (f"; not needed: {', '.join(needless)}" if needless else "") if first else ""
+        rows.append(
+            (about["command"] + (" (cold)" if name == "cold" else ""), with_spread(about["seconds"], "startup"), note)
+        )
+    return rows
+
+
+def text(result: dict[str, Any]) -> str:
+    """The whole report for a terminal."""
+    machine, roof = result["machine"], result["roof"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    parts = [
+        f"{machine['cpu']}, {machine['threads']} of {machine['processors']} processors; commit {machine['commit']}\n"
+        + versions
+    ]
+    parts += [f"{name}: not installed ({module}), skipped" for name, module in result["missing"].items()]
+    if roof:
+        parts.append(
+            f"roof: matrix product {roof['flops_single'] / 1e9:.0f} GFLOP/s single, {roof['flops_double'] / 1e9:.0f} "
+            f"double; {roof['l2_bandwidth'] / 1e9:.0f} GB/s in level-2 cache, {roof['memory_bandwidth'] / 1e9:.0f} in "
+            "memory"
+        )
+    if result["groups"]:
+        head = ("network", "work", "chips", "chip-steps/s", "base is x times", "of the roof; variant")
+        parts.append(columns(head, cell_rows(result)))
+    if result["startup"]:
+        parts.append(columns(("start-up", "wall time", ""), startup_rows(result["startup"])))
+    if result["checks"]:
+        parts.append(columns(("same work", "side", "", ""), check_rows(result["checks"])))
+    rows = goal_rows(evaluate(result))
+    if rows:
+        parts.append(columns(("goal", "", "figure", "wanted (at least)", ""), rows))
+    ended = duration(result["seconds"]) if result["complete"] else "interrupted: what was complete"
+    parts.append(f"figures: median [least, largest] over rounds in turn; {ended}")
+    return "\n\n".join(parts)
+
+
+def save(result: dict[str, Any], folder: Path) -> list[Path]:
+    """versus.json and, where there are ratios to draw, versus.png; replaces earlier ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / "versus.json"]
+    whole = {**result, "goals": evaluate(result)}
+    written[0].write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
+    from .figure import bars, draw
+
+    if bars(result):
+        written.append(folder / "versus.png")
+        draw(result, written[1])
+    return written

@@ -1,0 +1,67 @@
+"""Operations and bytes a step must cost, and the fraction of the machine that a rate is.
+
+P parameters; a multiply-add is two operations. A step of a chip takes at least
+
+    2 P    for each evaluation of the network: the perturbed one every step (the antithetic baseline: two), a baseline
+           whenever the sample or theta has changed: on average e evaluations a step;
+    2 P    for G += C_ac theta_ac / amplitude**2 (or theta itself, where every step ends a window).
+
+Drawing signs, adding them, activations and costs are left out, so the fraction is a lower bound of what the units do.
+
+Bytes, with b bytes a number: a window reads theta and writes it once, whatever its length, since its steps can be
+done together: 2 b P / tau_theta a step. (G lives as long as the window and need not leave the registers or the cache,
+inputs are few.) Where a chip's theta, b P, fits into a core's level-1 cache, it can stay there for as many steps as
+one likes, and no bytes are counted; where it fits into level 2, they are set against that cache; otherwise against
+memory.
+
+The time a chip-step must take is the larger of operations / (rate of a matrix product) and bytes / bandwidth, both
+measured in the same run with the same threads (`roof`): the nearer roof. The fraction is that over the time it took.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from analogmgd.rule import MGD
+
+L1_BYTES, L2_BYTES = 32 << 10, 1 << 20  # where the system does not say
+
+
+def evaluations(rule: MGD) -> float:
+    """Network evaluations a step, on average."""
+    if rule.mode == "analog":
+        return 1.0
+    if rule.baseline == "antithetic":
+        return 2.0
+    tau_x, tau_theta = rule.tau_x, int(rule.tau_theta)
+    return 1 + 1 / tau_x + 1 / tau_theta - 1 / math.lcm(tau_x, tau_theta)
+
+
+def operations(rule: MGD, n_params: int) -> float:
+    """Floating-point operations a chip-step must cost."""
+    return n_params * (2 * evaluations(rule) + 2)
+
+
+def traffic(rule: MGD, n_params: int, itemsize: int) -> float:
+    """Bytes a chip-step must move."""
+    window = 1.0 if rule.mode == "analog" else rule.tau_theta
+    return 2 * itemsize * n_params / window
+
+
+def fraction(
+    rate: float, rule: MGD, n_params: int, itemsize: int, roof: dict[str, Any], threads: int
+) -> dict[str, Any]:
+    """The part of the nearer roof that `rate` chip-steps per second are, and which roof that is."""
+    part = threads / roof["threads"]
+    flops = part * roof["flops_single" if itemsize == 4 else "flops_double"]
+    size = itemsize * n_params
+    small = size <= roof["l2_bytes"]
+    bandwidth = part * roof["l2_bandwidth"] if small else roof["memory_bandwidth"]
+    compute = operations(rule, n_params) / flops
+    move = 0.0 if size <= roof["l1_bytes"] else traffic(rule, n_params, itemsize) / bandwidth
+    name = "matrix product" if compute >= move else "level-2 cache" if small else "memory"
+    return {
+        "fraction": rate * max(compute, move), "nearer": name, "operations": operations(rule, n_params),
+        "bytes": traffic(rule, n_params, itemsize), "gflops": rate * operations(rule, n_params) / 1e9,
+    }  # fmt: skip
