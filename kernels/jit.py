@@ -27,6 +27,9 @@ FLAGS: dict[str, Any] = {
 }
 
 
+TRIED = (0, 62), (0, 68)  # numba's versions, see INNER
+
+
 def _sources_hash() -> str:
     """Hash of all kernel sources: numba's own key misses edits to callees in other files."""
     digest = hashlib.sha256(numba.__version__.encode())
@@ -113,13 +116,11 @@ class _Inner(compiler.Compiler):
         return super().define_pipelines()
 
 
-# For functions of a kernel: nothing calls them from outside.
-INNER: dict[str, Any] = {
-    **FLAGS,
-    "pipeline_class": _Inner,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-}
+# For functions of a kernel: nothing calls them from outside. `_Inner` reaches into numba, so it is used with the
+# versions it was tried with; another compiles the same code, more slowly.
+INNER: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+if TRIED[0] <= numba.version_info[:2] <= TRIED[1]:
+    INNER["pipeline_class"] = _Inner
 
 
 def inner(function: Callable[..., Any]) -> Any:

@@ -55,7 +55,8 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
 
         pairs = [min(p / q, q / p) for p, q in zip(first, second, strict=False)]
         return "slower / faster", spread(pairs) if pairs else None
-    what = f"x {goal.other}" if goal.other in PEERS else goal.other
+    peer, _, first = goal.other.partition(" ")
+    what = f"x {peer}{', as first written' if first else ', fastest'}" if peer in PEERS else goal.other
     if goal.other == "1 thread" and result["machine"]["threads"] == 1:
         return what, None  # nothing to compare
     return what, cells.get(goal.other, {}).get("ratio")
