@@ -25,7 +25,7 @@ _HOME = {
     "DataError": "errors",
     "Dataset": "data",
     "Dense": "network",
-    "Device": "chip",
+    "Device": "devices",
     "MGD": "rule",
     "Network": "network",
     "Neuron": "chip",
@@ -33,7 +33,7 @@ _HOME = {
     "Trace": "trace",
     "TraceError": "errors",
     "contact_sheet": "contact_sheet",
-    "device": "chip",
+    "device": "devices",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
@@ -73,10 +73,11 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .chip import Chip, Converters, Device, Neuron, device
+    from .chip import Chip, Converters, Neuron
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
+    from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
     from .export import export_trace
     from .gradients import gradient

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .device_block import DeviceBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
 from .kernels import table as t
@@ -79,6 +80,7 @@ class Block:
         depth = PROBE_ROWS if m else 0
         self.probe_cost, self.probe_cost_ac = np.zeros((depth, m), real), np.zeros((depth, m), real)
         self.probe_sample = np.zeros((depth, m), np.int64)
+        self.devices: DeviceBlock | None = None
         self._before: tuple[Any, ...]
         self._copies: list[tuple[np.ndarray, np.ndarray]] = []
         self._prepare_mgd(rows) if plan.mgd else self._prepare_backprop(rows)
@@ -117,16 +119,20 @@ class Block:
             multiple, np.zeros((2, multiple.size), plan.dtype),
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
+        self.devices = DeviceBlock(plan, self.seed, self.ids, self.theta, rows) if plan.physical else None
+        device = self.devices.arrays if self.devices else ()
+        written = self.devices.state if self.devices else ()
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
             words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in lanes}  # one array stays one
-            self._copies = [(a, own[id(a)]) for a in state]
+            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device)}  # one array stays one
+            self._copies = [(a, own[id(a)]) for a in (*state, *written)]
             lanes = tuple(own[id(a)] for a in lanes)
-        self._before = (*tables, *lanes)
+            device = tuple(own[id(a)] for a in device)
+        self._before = (*tables, *lanes, (plan.law, *device) if self.devices else ())
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -159,7 +165,13 @@ class Block:
             out["neuron"] = self.neuron[:, : self.count].T.reshape(self.count, self.plan.n_neurons, 4)
         if len(self.gain):
             out["amplitude_gain"] = self.gain[:, : self.count].T
+        if self.devices:
+            out |= {name: array[:, : self.count].T for name, array in self.devices.drawn.items()}
         return out
+
+    def chips_pulses(self) -> np.ndarray | None:
+        """uint32[count, P]: pulses each device got (writes of devices without pulses); None for plain ones."""
+        return np.ascontiguousarray(self.devices.counted[:, : self.count].T) if self.devices else None
 
     def finite(self) -> np.ndarray:
         """bool[count]: whether all parameters of a chip are numbers."""

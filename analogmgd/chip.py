@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
-from .errors import ConfigError
+from .devices import Device, device
 from .network import Network
-from .settings import Settings, did_you_mean, number
+from .settings import Settings, number
 
 NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
 
@@ -29,65 +29,6 @@ class Neuron(Settings):
 
     table: ClassVar[str] = "neuron"
     spread: NonNegative = 0.0
-
-
-DEVICE_NAMES = ("ideal",)
-
-
-class Device(Settings):
-    """The devices that hold the parameters, and how they are written and perturbed.
-
-    name : preset this came from
-    write : "ideal" | "noisy"
-        theta += dw, or theta += dw + sigma_theta xi, a fresh draw per parameter and write.
-    sigma_theta : float >= 0, in units of theta; needs write = "noisy" (set by itself when left out)
-    write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
-    amplitude_mismatch : float >= 0, relative
-        The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
-
-    >>> Device(sigma_theta=0.01).write
-    'noisy'
-    """
-
-    table: ClassVar[str] = "device"
-    name: str = "ideal"
-    write: Literal["ideal", "noisy"] = "ideal"
-    sigma_theta: NonNegative = 0.0
-    write_time: NonNegative = 0.0
-    amplitude_mismatch: NonNegative = 0.0
-
-    def __init__(self, /, **settings: Any) -> None:
-        sigma = settings.get("sigma_theta", 0)
-        if "write" not in settings and isinstance(sigma, int | float) and sigma > 0:
-            settings["write"] = "noisy"
-        super().__init__(**settings)
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if self.name not in DEVICE_NAMES:
-            raise ValueError(f"name = {self.name!r}: must be one of {', '.join(DEVICE_NAMES)}")
-        if self.write == "ideal" and self.sigma_theta > 0:
-            raise ValueError(f'sigma_theta = {self.sigma_theta:g} needs write = "noisy"')
-        return self
-
-
-DEVICES = {"ideal": Device()}
-
-
-def device(name: str = "ideal", **changes: Any) -> Device:
-    """A preset device, some of its settings changed.
-
-    >>> device("ideal", sigma_theta=0.01)
-    Device(name='ideal', write='noisy', sigma_theta=0.01, write_time=0.0, amplitude_mismatch=0.0)
-    """
-    if not isinstance(name, str) or name not in DEVICES:
-        known = list(DEVICES)
-        hint = did_you_mean(str(name), known)
-        raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
-    preset = {k: getattr(DEVICES[name], k) for k in Device.model_fields}
-    if changes.get("sigma_theta"):
-        preset.pop("write")
-    return Device(**{**preset, **changes})
 
 
 class Converters(Settings):

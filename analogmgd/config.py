@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
-from .chip import Chip, Converters, Neuron, device
+from .chip import Chip, Converters, Neuron
+from .devices import device
 from .errors import ConfigError
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table

@@ -13,6 +13,7 @@ import psutil  # type: ignore[import-untyped]
 from .chip import Chip
 from .config import Config
 from .data import Dataset
+from .device_law import law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
@@ -136,13 +137,24 @@ class Plan:
         return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
 
     @property
+    def physical(self) -> bool:
+        """Whether the devices have a state of their own, which is written as `kernels.pulse` says."""
+        return self.mgd is not None and not self.chip.device.plain
+
+    @cached_property
+    def law(self) -> np.ndarray:
+        """How such devices are written, float64[LAW]."""
+        return law(self.chip.device)
+
+    @property
     def kind(self) -> str:
         """Which kernels: "ensemble" (a lane is a chip) or "rows" (a lane is a weight of a row, one chip at a time).
 
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
-        rows = mgd is not None and mgd.mode == "discrete" and self.codes and self.n_params >= ROWS_FROM
+        rows = mgd is not None and mgd.mode == "discrete" and self.codes and not self.physical
+        rows = rows and self.n_params >= ROWS_FROM
         return "rows" if rows else "ensemble"
 
     @property
@@ -190,6 +202,7 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
+            rows += 10 * self.physical
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 1  # the signs of 32 steps, a bit each
@@ -221,6 +234,7 @@ class Plan:
             "converters.sigma_C": chip.converters.sigma_C,
             "device.sigma_theta": chip.device.sigma_theta,
             "device.amplitude_mismatch": chip.device.amplitude_mismatch,
+            **self._device_range(),
         }
         limits = np.finfo(np.float64 if self.run.precision == "double" else np.float32)
         if self.mgd:
@@ -234,8 +248,19 @@ class Plan:
             if value > most:
                 raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {self.run.precision} precision")
 
+    def _device_range(self) -> dict[str, float]:
+        """Every number of the device that grows with the precision's range."""
+        device = self.chip.device
+        return {
+            f"device.{name}": abs(value) * (device.scale if name != "scale" else 1)
+            for name, value in device
+            if isinstance(value, float)
+        }
+
     def _check_streams(self) -> None:
-        words_a_step = max(4 * ((self.n_params + 3) // 4), 12 * self.rule.batch)
+        blocks = (self.n_params + 3) // 4
+        slots = self.chip.device.max_pulses + 2 if self.physical else 1
+        words_a_step = max(4 * slots * blocks, 12 * self.rule.batch)
         if self.run.steps * words_a_step > STREAM_LIMIT:
             most = STREAM_LIMIT // words_a_step
             raise ConfigError(f"run.steps = {self.run.steps}: must be at most {most} with this network and batch")

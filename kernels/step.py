@@ -16,9 +16,10 @@ from .jit import entry, inner, leaf
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
+from .pulse import write_on
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
-from .update import learning_rate, make_accumulate, write
+from .update import learning_rate, make_accumulate
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
 C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
@@ -74,7 +75,7 @@ def make_steps(form: int):
     def steps(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     ):  # fmt: skip
         real = theta.dtype.type
@@ -102,7 +103,7 @@ def make_steps(form: int):
         scale2 = amplitude if form == GAINS else real(1.0)
         # A write that is nothing but theta -= eta G is done while G is read.
         plain = reals[t.SIGMA_THETA] == 0.0 and reals[t.WEIGHT_DECAY] == 0.0 and reals[t.MOMENTUM] == 0.0
-        plain = plain and (kind != t.SEQUENTIAL)
+        plain = plain and kind != t.SEQUENTIAL and len(device) == 0
         direct = plain and not analog and tau_theta == 1 and ints[t.KEEP_GRADIENT] == 0
         one_turn = kind == t.SEQUENTIAL and not analog
         four_plus = fours[0:4]
@@ -216,7 +217,9 @@ def make_steps(form: int):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
-                write(theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many)
+                write_on(
+                    theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device
+                )
 
             since_x += 1
             if since_x == tau_x:
@@ -243,14 +246,14 @@ _steps_values = make_steps(VALUES)
 def steps_codes(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh without mismatch. All arrays as in `steps_values`."""
     _steps_codes(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -259,14 +262,14 @@ def steps_codes(
 def steps_gains(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh with mismatch. All arrays as in `steps_values`."""
     _steps_gains(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -275,7 +278,7 @@ def steps_gains(
 def steps_values(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid.
@@ -289,11 +292,12 @@ def steps_values(
     cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
     real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
     y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
+    device: the arrays of devices that are not ideal (pulse.py), or ().
     Probes: lanes, and rows per iteration of the call.
     """
     _steps_values(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip

@@ -52,3 +52,28 @@ CONSTANT, COSINE, INVERSE = range(3)
     CLIP,
     REALS,
 ) = range(14)
+
+# law: float64[LAW], how devices are written
+(
+    WRITES,
+    MODEL,
+    GRANULARITY,
+    ROUNDING,
+    MAX_PULSES,
+    C2C,
+    C2C_KIND,
+    C2C_FLOOR,
+    C2C_STATE,
+    WRITE_NOISE,
+    FACTOR_UP,
+    FACTOR_DOWN,
+    RATE_UP,
+    RATE_DOWN,
+    Z_SHIFT,
+    LAW,
+) = range(16)
+
+WRITES_DIRECT, WRITES_AT_ONCE, WRITES_PULSES = range(3)
+SLOPED, EXPONENTIAL, POWER = range(3)  # SLOPED: constant, linear and soft bounds
+STOCHASTIC, NEAREST, CARRIED = range(3)
+RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a fraction of

@@ -1,0 +1,81 @@
+"""The devices of a block of lanes: what each drew, and their state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from .device_law import Devices, populate
+from .kernels import draw
+from .kernels import table as t
+from .kernels.philox import DEVICE
+from .plan import Plan
+
+SCRATCH_ROWS = 32  # parameters that are written together
+
+
+class DeviceBlock:
+    """Devices whose writes are those of `kernels.pulse`; theta real[P, lanes] is changed to what they can hold.
+
+    drawn : what defines the devices, by name; arrays : all of them in the order of the kernel; state : what changes
+    """
+
+    def __init__(
+        self, plan: Plan, seed: np.uint64, ids: np.ndarray, theta: np.ndarray, rows: Callable[..., np.ndarray]
+    ) -> None:
+        shape = theta.shape
+        words = rows(SCRATCH_ROWS, np.dtype(np.uint32))
+
+        @cache
+        def normals(k: int) -> np.ndarray:
+            out = rows(4 * ((shape[0] + 3) // 4))
+            draw.draw_normals(seed, ids, DEVICE, k, words, out)
+            return out[: shape[0]]
+
+        def exp(x: np.ndarray) -> np.ndarray:
+            out = rows(len(x))
+            draw.exponential(x, out)
+            return out
+
+        device = plan.chip.device
+        drawn = populate(device, normals, exp, shape)
+        self.held = rows(shape[0])
+        self.held[:] = theta
+        self._start(plan, drawn)
+        theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
+        carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
+        self.carry = rows(shape[0] if carried else 0)
+        self.counted = rows(shape[0], np.dtype(np.uint32))
+        counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
+        fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
+        self.state = (self.held, self.carry, self.counted)
+        self.arrays = (self.held, *map(aligned_like(rows), fixed), self.carry, self.counted, counts, xi)
+        names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
+        names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
+        self.drawn = {name: array for name, array in names.items() if len(array)}
+
+    def _start(self, plan: Plan, drawn: Devices) -> None:
+        """The state that stands for the initial parameters: what the devices can hold."""
+        held = self.held
+        if len(drawn.offset):
+            held += drawn.offset
+        if not len(drawn.high):
+            return
+        np.clip(held, drawn.low, drawn.high, out=held)
+        if plan.law[t.WRITES] == t.WRITES_AT_ONCE:
+            one = held.dtype.type
+            level = np.floor((held - drawn.low) * one(1 / plan.law[t.GRANULARITY]) + one(0.5))
+            held[:] = np.clip(drawn.low + level * one(plan.law[t.GRANULARITY]), drawn.low, drawn.high)
+
+
+def aligned_like(rows: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """Copies arrays to where a line of the cache starts."""
+
+    def copy(array: np.ndarray) -> np.ndarray:
+        out = rows(len(array))
+        out[:] = array
+        return out
+
+    return copy

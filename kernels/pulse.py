@@ -1,0 +1,231 @@
+"""Writes of devices that are not ideal: whole pulses whose step depends on the state, bounds, levels, write noise.
+
+`device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
+law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, counts, xi.
+`held` real[P] is the state that is written, `offset` what is subtracted from it for the network to see. An array that
+the law does not need has no rows. Equations: those of Gong et al., Nat. Commun. 9, 2102 (2018) and of Rasch et al.,
+AICAS 2021, arXiv 2104.02184.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+from numba.extending import overload
+
+from .jit import FLAGS, inner, leaf
+from .mathfn import exp, log, uniform
+from .perturb import BLOCKS, normals
+from .philox import PULSE, WRITE, words4
+from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
+from .table import (
+    C2C,
+    C2C_FLOOR,
+    C2C_KIND,
+    C2C_STATE,
+    EXPONENTIAL,
+    FACTOR_DOWN,
+    FACTOR_UP,
+    GRANULARITY,
+    MAX_PULSES,
+    MODEL,
+    MOMENTUM,
+    NEAREST,
+    OF_NOMINAL,
+    POWER,
+    RATE_DOWN,
+    RATE_UP,
+    RELATIVE,
+    ROUNDING,
+    SIGMA_THETA,
+    STOCHASTIC,
+    WEIGHT_DECAY,
+    WRITE_NOISE,
+    WRITES,
+    WRITES_AT_ONCE,
+    WRITES_DIRECT,
+    Z_SHIFT,
+)
+from .update import write
+
+LEAST = 2.0**-40  # of the argument of a power: its logarithm is finite
+
+
+@leaf
+def asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, p, v):
+    """What the rule asks of parameter p: -rate v, v = momentum v + G + weight_decay theta; G <- 0 if `clear`."""
+    g = load(G, p, v)
+    if decaying:
+        g = fma(theta_p, decay, g)
+    if moving:
+        g = fma(load(velocity, p, v), momentum, g)
+        store(velocity, p, v, g)
+    if clear:
+        store(G, p, v, 0.0)
+    return g * -rate
+
+
+@leaf
+def whole_of(x, u):
+    """The whole number of granules for x, signed like it: the magnitude plus u in [0, 1), rounded down."""
+    n = floor(where(x < 0.0, -x, x) + u)
+    return where(x < 0.0, -n, n)
+
+
+@leaf
+def step_of(h, rising, up, down, slope_up, slope_down, high, low, law, p, v):
+    """Size of the step of one pulse from state h, before the cycle-to-cycle spread; positive downwards too."""
+    real = up.dtype.type
+    size = where(rising, load(up, p, v), load(down, p, v))
+    if law[MODEL] == EXPONENTIAL:  # slope_up: 2 z_scale / (high - low)
+        z = fma(load(slope_up, p, v), h, real(law[Z_SHIFT]))
+        y = exp(where(rising, z * law[RATE_UP], z * -law[RATE_DOWN]))
+        y = 1.0 - y * where(rising, filled(real(law[FACTOR_UP]), up), filled(real(law[FACTOR_DOWN]), up))
+        return size * where(y < 0.0, 0.0, y)
+    if law[MODEL] == POWER:  # slope_up: 1 / (high - low)
+        room = where(rising, load(high, p, v) - h, h - load(low, p, v)) * load(slope_up, p, v)
+        y = log(where(room < LEAST, LEAST, room), up)
+        return size * exp(where(rising, y * law[RATE_UP], y * law[RATE_DOWN]))
+    if slope_up.shape[0] > 0:
+        return size * fma(where(rising, load(slope_up, p, v), load(slope_down, p, v)), -h, 1.0)
+    return size
+
+
+@leaf
+def pulse(h, xi, rising, up, down, slope_up, slope_down, high, low, law, p, v):
+    """The state after one pulse, xi a standard normal."""
+    size = step_of(h, rising, up, down, slope_up, slope_down, high, low, law, p, v)
+    if law[C2C] > 0.0:
+        spread = xi * law[C2C]
+        if law[C2C_KIND] == RELATIVE:
+            size = fma(size, spread, size)
+        elif law[C2C_KIND] == OF_NOMINAL:
+            size = fma(where(rising, load(up, p, v), load(down, p, v)), spread, size)
+        else:
+            state = where(h < 0.0, -h, h) * law[C2C_STATE] + law[C2C_FLOOR]
+            size = fma(where(size < 0.0, -size, size) + state, spread, size)
+    return limited(h + where(rising, size, -size), high, low, p, v)
+
+
+@leaf
+def limited(h, high, low, p, v):
+    """h within the bounds of device p, where it has any."""
+    if high.shape[0] > 0:
+        h = where(h > load(high, p, v), load(high, p, v), h)
+        h = where(h < load(low, p, v), load(low, p, v), h)
+    return h
+
+
+@inner
+def write_pulses(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    """The write of devices that are not ideal, as `update.write` is that of the others.
+
+    Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
+    1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
+    """
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, counts, xi = device
+    real = theta.dtype.type
+    n_params = theta.shape[0]
+    momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
+    moving, decaying = velocity.shape[0] > 0, reals[WEIGHT_DECAY] != 0.0
+    sigma, noise = real(reals[SIGMA_THETA]), real(law[WRITE_NOISE])
+    granules = real(1.0 / law[GRANULARITY])
+    granularity = real(law[GRANULARITY])
+    most = real(law[MAX_PULSES])
+    direct, at_once = law[WRITES] == WRITES_DIRECT, law[WRITES] == WRITES_AT_ONCE
+    stochastic = law[ROUNDING] == STOCHASTIC and not direct
+    half = real(0.5) if law[ROUNDING] == NEAREST else real(0.0)
+    blocks = (n_params + 3) // 4
+    slots = np.int64(law[MAX_PULSES]) + 2
+    one = np.uint32(1)
+    for q in range(0, blocks, BLOCKS):
+        some = min(BLOCKS, blocks - q)
+        first, last = 4 * q, min(4 * (q + BLOCKS), n_params)
+        if stochastic:
+            for i in range(some):
+                words4(seed, ids, np.uint64(PULSE), np.uint64(number * slots * blocks + q + i), words, 4 * i)
+        # what is asked for, as whole granules where there are such
+        for p in range(first, last):
+            for v in range(0, lanes_of(theta), width_of(theta)):
+                x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
+                if not direct:
+                    x = x * granules
+                    if carry.shape[0] > 0:
+                        x = x + load(carry, p, v)
+                    n = whole_of(x, uniform(load(words, p - first, v), theta) if stochastic else filled(half, theta))
+                    if carry.shape[0] > 0:
+                        store(carry, p, v, x - n)
+                    n = where(n > most, most, n)
+                    x = where(n < -most, -most, n)
+                store(counts, p - first, v, x)
+        if direct and sigma > 0.0:
+            normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
+        if direct or at_once:
+            for p in range(first, last):
+                for v in range(0, lanes_of(theta), width_of(theta)):
+                    h, n = load(held, p, v), load(counts, p - first, v)
+                    if direct:
+                        h = h + n
+                        if sigma > 0.0:
+                            h = fma(load(xi, p - first, v), sigma, h)
+                    else:
+                        base = load(low, p, v)
+                        h = fma(floor((h - base) * granules + (n + 0.5)), granularity, base)
+                    store(held, p, v, limited(h, high, low, p, v))
+                    c = load(counted, p, v)
+                    store(counted, p, v, where(n == 0.0, c, c + one))
+        else:
+            i = np.int64(0)
+            more = True
+            while more:
+                more = False
+                fresh = False
+                for p in range(first, last):
+                    for v in range(0, lanes_of(theta), width_of(theta)):
+                        n = load(counts, p - first, v)
+                        here = where(n < 0.0, -n, n) > real(i)
+                        if any_lane(here):
+                            if law[C2C] > 0.0 and not fresh:
+                                block = (number * slots + 2 + i) * blocks + q
+                                normals(seed, ids, PULSE, block, some, words, xi)
+                                fresh = True
+                            h = load(held, p, v)
+                            after = pulse(
+                                h, load(xi, p - first, v), n > 0.0, up, down, slope_up, slope_down, high, low, law, p, v
+                            )
+                            store(held, p, v, where(here, after, h))
+                            c = load(counted, p, v)
+                            store(counted, p, v, where(here, c + one, c))
+                            more = more or any_lane(where(n < 0.0, -n, n) > real(i + 1))
+                i += 1
+        if noise > 0.0:
+            normals(seed, ids, PULSE, (number * slots + 1) * blocks + q, some, words, xi)
+        for p in range(first, last):
+            for v in range(0, lanes_of(theta), width_of(theta)):
+                seen = apparent(load(held, p, v), offset, p, v)
+                if noise > 0.0:
+                    seen = fma(load(xi, p - first, v), noise, seen)
+                if not direct:  # what no pulse reached is not written
+                    seen = where(load(counts, p - first, v) == 0.0, load(theta, p, v), seen)
+                store(theta, p, v, seen)
+
+
+@leaf
+def apparent(h, offset, p, v):
+    """What the network sees of state h."""
+    return h - load(offset, p, v) if offset.shape[0] > 0 else h
+
+
+def write_on(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    """`write_pulses`, or `update.write` where `device` is empty."""
+
+
+@overload(write_on, jit_options=FLAGS, inline="never")
+def _write_on(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    if isinstance(device, types.BaseTuple) and len(device) == 0:
+        return lambda theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
+            theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
+        )
+    return lambda theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write_pulses(
+        theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device
+    )
