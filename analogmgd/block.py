@@ -120,19 +120,21 @@ class Block:
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
         self.devices = DeviceBlock(plan, self.seed, self.ids, self.theta, rows) if plan.physical else None
-        device = self.devices.arrays if self.devices else ()
-        written = self.devices.state if self.devices else ()
+        device, aging, written = (
+            (self.devices.arrays, self.devices.aging, self.devices.state) if self.devices else ((), (), ())
+        )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
             words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device)}  # one array stays one
+            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device, *aging)}  # one array stays one
             self._copies = [(a, own[id(a)]) for a in (*state, *written)]
             lanes = tuple(own[id(a)] for a in lanes)
-            device = tuple(own[id(a)] for a in device)
-        self._before = (*tables, *lanes, (plan.law, *device) if self.devices else ())
+            device, aging = (tuple(own[id(a)] for a in some) for some in (device, aging))
+        clock = (plan.about, *aging) if aging else ()
+        self._before = (*tables, *lanes, (plan.law, *device, clock) if self.devices else ())
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 Normals = Callable[[int], np.ndarray]
 WRITES = {"ideal": t.WRITES_DIRECT, "noisy": t.WRITES_DIRECT, "quantised": t.WRITES_AT_ONCE, "pulsed": t.WRITES_PULSES}
 MODELS = {"exponential": t.EXPONENTIAL, "power": t.POWER}
+MAPPINGS = {"one-sided": t.ONE_SIDED, "symmetric": t.SYMMETRIC, "reference": t.REFERENCE}
+SHORTEST = 0.01  # lifetime of a device, as a part of the nominal one
 ROUNDINGS = {"stochastic": t.STOCHASTIC, "nearest": t.NEAREST, "carried": t.CARRIED}
 # Which standard normal of a device is which; part of what a seed means: only append.
-W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE = range(7)
+W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE, NU_PLUS, NU_MINUS, LIFETIME = range(10)
 
 
 @dataclass(frozen=True)
@@ -169,3 +171,35 @@ def symmetry_points(
     with np.errstate(divide="ignore", invalid="ignore"):
         point = (up - down) / (up * slope_up - down * slope_down)
     return np.clip(np.nan_to_num(point), low, high)
+
+
+def about(device: Device, seconds: float) -> np.ndarray:
+    """float64[AGING]: see `kernels.table`; `seconds` an iteration takes on the chip."""
+    out = np.zeros(t.AGING)
+    out[t.AGE_EVERY] = device.drift_every
+    out[t.DRIFT_T0] = 1.0 if device.drift_t0 is None else device.drift_t0 / seconds
+    out[t.MAPPING] = MAPPINGS[device.mapping]
+    largest = max(abs(device.w_min or 0.0), abs(device.w_max or 0.0))
+    share = {"one-sided": 0.0, "symmetric": 0.5, "reference": 1.0}[device.mapping]  # so that no conductance is < g_min
+    out[t.G_PAIR] = device.scale * (device.g_min + share * largest)
+    out[t.REST] = device.scale * device.rest
+    return out
+
+
+def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Drift exponents of both conductances of each pair, and the part of w - rest that leaks away an iteration.
+
+    real[P, lanes] each, no rows where not needed.
+    """
+    like = normals(W_MAX)
+    one = like.dtype.type
+    none = np.zeros((0, like.shape[1]), like.dtype)
+    plus = minus = leak = none
+    if device.drift_nu > 0 or device.drift_nu_spread > 0:
+        plus, minus = (
+            np.abs(one(device.drift_nu) + one(device.drift_nu_spread) * normals(k)) for k in (NU_PLUS, NU_MINUS)
+        )
+    if device.lifetime is not None:
+        of_mean = np.maximum(one(1) + one(device.lifetime_spread) * normals(LIFETIME), one(SHORTEST))
+        leak = one(seconds / device.lifetime) / of_mean
+    return plus, minus, leak

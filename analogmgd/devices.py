@@ -62,6 +62,13 @@ class Device(Settings):
         D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down
     reference : subtracted from w: a number, or "symmetry", the device's own symmetry point; reference_spread : absolute
     scale : theta per w
+    mapping : of w onto the pair g_plus - g_minus: "one-sided" (the other is g_min), "symmetric" (half each way),
+        "reference" (g_minus fixed); drift acts on each of the two
+    g_min : conductance of a device at the lower end, in units of w
+    drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
+        last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
+    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or None; lifetime_spread : relative
+    drift_every : steps after which what the network sees is brought up to date
     joules_per_pulse, seconds_per_pulse : for estimates of energy and write time; pulses of all devices of a chip are
         taken to be applied at once, so the time of a write is that of the largest number of pulses allowed
 
@@ -109,6 +116,15 @@ class Device(Settings):
     reference: Annotated[float | Literal["symmetry"], BeforeValidator(_reference)] = 0.0
     reference_spread: NonNegative = 0.0
     scale: Positive = 1.0
+    mapping: Literal["one-sided", "symmetric", "reference"] = "one-sided"
+    g_min: NonNegative = 0.0
+    drift_nu: NonNegative = 0.0
+    drift_nu_spread: NonNegative = 0.0
+    drift_t0: Positive | None = None
+    drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
+    lifetime: Positive | None = None
+    lifetime_spread: NonNegative = 0.0
+    rest: Real = 0.0
     joules_per_pulse: NonNegative = 0.0
     seconds_per_pulse: NonNegative = 0.0
 
@@ -136,6 +152,8 @@ class Device(Settings):
             raise ValueError('write = "pulsed" needs model, dw_min, w_min and w_max')
         if self.write_noise > 0 and self.dw_min is None:
             raise ValueError(f"write_noise = {self.write_noise:g}: counts in dw_min, which is not given")
+        if self.ages and self.mapping != "one-sided" and self.w_max is None:
+            raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
         if self.write == "pulsed":
             self._check_model()
         return self
@@ -159,7 +177,13 @@ class Device(Settings):
     @property
     def plain(self) -> bool:
         """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
-        return self.write in ("ideal", "noisy") and self.w_min is None and self.write_noise == 0
+        bare = self.w_min is None and self.write_noise == 0 and not self.ages
+        return self.write in ("ideal", "noisy") and bare
+
+    @property
+    def ages(self) -> bool:
+        """Whether the devices change between writes."""
+        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime is not None
 
 
 def implied_write(settings: Mapping[str, Any]) -> str | None:

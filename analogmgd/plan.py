@@ -13,7 +13,7 @@ import psutil  # type: ignore[import-untyped]
 from .chip import Chip
 from .config import Config
 from .data import Dataset
-from .device_law import law
+from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
@@ -145,6 +145,25 @@ class Plan:
     def law(self) -> np.ndarray:
         """How such devices are written, float64[LAW]."""
         return law(self.chip.device)
+
+    @cached_property
+    def about(self) -> np.ndarray:
+        """What such devices do between writes, float64[AGING]."""
+        return about(self.chip.device, self.iteration_seconds)
+
+    @property
+    def iteration_seconds(self) -> float:
+        """Emulated time from one iteration to the next, on average over baselines and writes."""
+        device, mgd = self.chip.device, self.mgd
+        assert mgd is not None
+        tau_x, tau_theta = int(mgd.tau_x), int(mgd.tau_theta)
+        if mgd.mode == "analog":
+            evaluations, writes = mgd.dt, 1.0
+        else:
+            both = math.lcm(tau_x, tau_theta)
+            evaluations = 2.0 if mgd.baseline == "antithetic" else 1 + 1 / tau_x + 1 / tau_theta - 1 / both
+            writes = 1 / tau_theta
+        return self.rule.batch * evaluations * self.chip.step_time + writes * device.write_time
 
     @property
     def kind(self) -> str:

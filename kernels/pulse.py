@@ -1,9 +1,9 @@
 """Writes of devices that are not ideal: whole pulses whose step depends on the state, bounds, levels, write noise.
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
-law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, counts, xi.
-`held` real[P] is the state that is written, `offset` what is subtracted from it for the network to see. An array that
-the law does not need has no rows. Equations: those of Gong et al., Nat. Commun. 9, 2102 (2018) and of Rasch et al.,
+law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
+and the tuple `aging`, which may be empty. `held` real[P] is the state when it was written, `offset` what is subtracted
+from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no rows. Equations: those of Gong et al., Nat. Commun. 9, 2102 (2018) and of Rasch et al.,
 AICAS 2021, arXiv 2104.02184.
 """
 
@@ -13,12 +13,14 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from .aging import state_at
 from .jit import FLAGS, inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
 from .philox import PULSE, WRITE, words4
 from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
 from .table import (
+    AGE_EVERY,
     C2C,
     C2C_FLOOR,
     C2C_KIND,
@@ -117,13 +119,13 @@ def limited(h, high, low, p, v):
 
 
 @inner
-def write_pulses(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-    """The write of devices that are not ideal, as `update.write` is that of the others.
+def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device):
+    """The write at the end of step n of devices that are not ideal, as `update.write` is that of the others.
 
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, counts, xi = device
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi, aging = device
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -152,28 +154,30 @@ def write_pulses(theta, G, velocity, reals, rate, clear, number, seed, ids, word
                     x = x * granules
                     if carry.shape[0] > 0:
                         x = x + load(carry, p, v)
-                    n = whole_of(x, uniform(load(words, p - first, v), theta) if stochastic else filled(half, theta))
+                    m = whole_of(x, uniform(load(words, p - first, v), theta) if stochastic else filled(half, theta))
                     if carry.shape[0] > 0:
-                        store(carry, p, v, x - n)
-                    n = where(n > most, most, n)
-                    x = where(n < -most, -most, n)
+                        store(carry, p, v, x - m)
+                    m = where(m > most, most, m)
+                    x = where(m < -most, -most, m)
                 store(counts, p - first, v, x)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
+        for p in range(first, last):
+            wake(n, held, counts, direct, aging, p, p - first, lanes_of(theta))
         if direct or at_once:
             for p in range(first, last):
                 for v in range(0, lanes_of(theta), width_of(theta)):
-                    h, n = load(held, p, v), load(counts, p - first, v)
+                    h, m = load(held, p, v), load(counts, p - first, v)
                     if direct:
-                        h = h + n
+                        h = h + m
                         if sigma > 0.0:
                             h = fma(load(xi, p - first, v), sigma, h)
                     else:
                         base = load(low, p, v)
-                        h = fma(floor((h - base) * granules + (n + 0.5)), granularity, base)
+                        h = fma(floor((h - base) * granules + (m + 0.5)), granularity, base)
                     store(held, p, v, limited(h, high, low, p, v))
                     c = load(counted, p, v)
-                    store(counted, p, v, where(n == 0.0, c, c + one))
+                    store(counted, p, v, where(m == 0.0, c, c + one))
         else:
             i = np.int64(0)
             more = True
@@ -182,8 +186,8 @@ def write_pulses(theta, G, velocity, reals, rate, clear, number, seed, ids, word
                 fresh = False
                 for p in range(first, last):
                     for v in range(0, lanes_of(theta), width_of(theta)):
-                        n = load(counts, p - first, v)
-                        here = where(n < 0.0, -n, n) > real(i)
+                        m = load(counts, p - first, v)
+                        here = where(m < 0.0, -m, m) > real(i)
                         if any_lane(here):
                             if law[C2C] > 0.0 and not fresh:
                                 block = (number * slots + 2 + i) * blocks + q
@@ -191,41 +195,92 @@ def write_pulses(theta, G, velocity, reals, rate, clear, number, seed, ids, word
                                 fresh = True
                             h = load(held, p, v)
                             after = pulse(
-                                h, load(xi, p - first, v), n > 0.0, up, down, slope_up, slope_down, high, low, law, p, v
+                                h, load(xi, p - first, v), m > 0.0, up, down, slope_up, slope_down, high, low, law, p, v
                             )
                             store(held, p, v, where(here, after, h))
                             c = load(counted, p, v)
                             store(counted, p, v, where(here, c + one, c))
-                            more = more or any_lane(where(n < 0.0, -n, n) > real(i + 1))
+                            more = more or any_lane(where(m < 0.0, -m, m) > real(i + 1))
                 i += 1
         if noise > 0.0:
             normals(seed, ids, PULSE, (number * slots + 1) * blocks + q, some, words, xi)
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
-                seen = apparent(load(held, p, v), offset, p, v)
+                seen = load(held, p, v)
+                if offset.shape[0] > 0:
+                    seen = seen - load(offset, p, v)
+                untouched = load(counts, p - first, v) == 0.0  # what no pulse reached is not written
                 if noise > 0.0:
-                    seen = fma(load(xi, p - first, v), noise, seen)
-                if not direct:  # what no pulse reached is not written
-                    seen = where(load(counts, p - first, v) == 0.0, load(theta, p, v), seen)
-                store(theta, p, v, seen)
+                    extra = load(xi, p - first, v) * noise
+                    if kept.shape[0] > 0:
+                        store(kept, p, v, where(untouched, load(kept, p, v), extra))
+                    seen = seen + extra
+                store(theta, p, v, seen if direct else where(untouched, load(theta, p, v), seen))
 
 
 @leaf
-def apparent(h, offset, p, v):
-    """What the network sees of state h."""
-    return h - load(offset, p, v) if offset.shape[0] > 0 else h
+def hold(n, theta, device):
+    """What the network sees of the devices at step n, where they change by themselves: now and then."""
+    held, offset, kept, aging = device[1], device[8], device[11], device[14]
+    every = np.int64(aging[0][AGE_EVERY])
+    if n % every == 0:
+        for p in range(theta.shape[0]):
+            for v in range(0, lanes_of(theta), width_of(theta)):
+                h = state_at(load(held, p, v), n, aging, p, v)
+                if offset.shape[0] > 0:
+                    h = h - load(offset, p, v)
+                if kept.shape[0] > 0:
+                    h = h + load(kept, p, v)
+                store(theta, p, v, h)
 
 
-def write_on(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+def wake(n, held, counts, direct, aging, p, row, lanes):
+    """What is written at the end of step n starts from what it has become, and its clock anew; if there is a clock."""
+
+
+@overload(wake, jit_options=FLAGS, inline="always")
+def _wake(n, held, counts, direct, aging, p, row, lanes):
+    if is_empty(aging):
+        return lambda n, held, counts, direct, aging, p, row, lanes: None
+
+    def body(n, held, counts, direct, aging, p, row, lanes):
+        written = aging[1]
+        for v in range(0, lanes, width_of(held)):
+            h, t = load(held, p, v), load(written, p, v)
+            still = load(counts, row, v) == 0.0
+            now = state_at(h, n + 1, aging, p, v)
+            store(held, p, v, now if direct else where(still, h, now))
+            store(written, p, v, t * 0 + (n + 1) if direct else where(still, t, n + 1))
+
+    return body
+
+
+def is_empty(kind):
+    """Whether a type is that of ()."""
+    return isinstance(kind, types.BaseTuple) and len(kind) == 0
+
+
+def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
     """`write_pulses`, or `update.write` where `device` is empty."""
 
 
-@overload(write_on, jit_options=FLAGS, inline="never")
-def _write_on(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-    if isinstance(device, types.BaseTuple) and len(device) == 0:
-        return lambda theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
+@overload(write_on, jit_options=FLAGS)
+def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    if is_empty(device):
+        return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
             theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
         )
-    return lambda theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write_pulses(
-        theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device
+    return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write_pulses(
+        n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device
     )
+
+
+def hold_on(n, theta, device):
+    """`hold`, where the devices change by themselves."""
+
+
+@overload(hold_on, jit_options=FLAGS)
+def _hold_on(n, theta, device):
+    if is_empty(device) or is_empty(device[-1]):
+        return lambda n, theta, device: None
+    return lambda n, theta, device: hold(n, theta, device)

@@ -16,7 +16,7 @@ from .jit import entry, inner, leaf
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .pulse import write_on
+from .pulse import hold_on, write_on
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
@@ -138,6 +138,7 @@ def make_steps(form: int):
                     store(applied, p, v, load(gain, p, v) * amplitude)
 
         for n in range(n0, n1):
+            hold_on(n, theta, device)
             changed = since_x == 0
             if changed or n == n0:
                 for b in range(batch):
@@ -218,7 +219,7 @@ def make_steps(form: int):
             if window_ends and not ends:
                 number = n if analog else window
                 write_on(
-                    theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device
+                    n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device
                 )
 
             since_x += 1

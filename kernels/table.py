@@ -77,3 +77,7 @@ WRITES_DIRECT, WRITES_AT_ONCE, WRITES_PULSES = range(3)
 SLOPED, EXPONENTIAL, POWER = range(3)  # SLOPED: constant, linear and soft bounds
 STOCHASTIC, NEAREST, CARRIED = range(3)
 RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a fraction of
+
+# about: float64[AGING], what devices do between writes; times in iterations of the loop
+AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
+ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances
