@@ -200,6 +200,6 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
             np.abs(one(device.drift_nu) + one(device.drift_nu_spread) * normals(k)) for k in (NU_PLUS, NU_MINUS)
         )
     if device.lifetime is not None:
-        of_mean = np.maximum(one(1) + one(device.lifetime_spread) * normals(LIFETIME), one(SHORTEST))
+        of_mean = np.maximum(np.abs(one(1) + one(device.lifetime_spread) * normals(LIFETIME)), one(SHORTEST))
         leak = one(seconds / device.lifetime) / of_mean
     return plus, minus, leak

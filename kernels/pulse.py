@@ -68,9 +68,14 @@ def asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, 
 
 
 @leaf
-def whole_of(x, u):
-    """The whole number of granules for x, signed like it: the magnitude plus u in [0, 1), rounded down."""
-    n = floor(where(x < 0.0, -x, x) + u)
+def whole_of(x, u, stochastic):
+    """The whole number of granules for x, signed like it: one more with the probability of what is over, or u more.
+
+    Stochastic: u uniform in (0, 1], compared and not added, so that a small chance stays what it is in single precision.
+    """
+    size = where(x < 0.0, -x, x)
+    n = floor(size)
+    n = where(u < size - n, n + 1.0, n) if stochastic else floor(size + u)
     return where(x < 0.0, -n, n)
 
 
@@ -154,11 +159,13 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     x = x * granules
                     if carry.shape[0] > 0:
                         x = x + load(carry, p, v)
-                    m = whole_of(x, uniform(load(words, p - first, v), theta) if stochastic else filled(half, theta))
+                    u = uniform(load(words, p - first, v), theta) if stochastic else filled(half, theta)
+                    m = whole_of(x, u, stochastic)
+                    m = where(m > most, most, m)
+                    m = where(m < -most, -most, m)
                     if carry.shape[0] > 0:
                         store(carry, p, v, x - m)
-                    m = where(m > most, most, m)
-                    x = where(m < -most, -most, m)
+                    x = m
                 store(counts, p - first, v, x)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
