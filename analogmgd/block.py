@@ -129,7 +129,9 @@ class Block:
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device, *aging)}  # one array stays one
+            own = {
+                id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device, *aging, *written)
+            }  # one array stays one
             self._copies = [(a, own[id(a)]) for a in (*state, *written)]
             lanes = tuple(own[id(a)] for a in lanes)
             device, aging = (tuple(own[id(a)] for a in some) for some in (device, aging))

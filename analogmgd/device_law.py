@@ -63,7 +63,7 @@ def nominal_steps(device: Device, w: float = 0.0) -> tuple[float, float]:
         return up * rising**device.g_up, down * falling**device.g_down
     if device.model == "constant":
         return up, down
-    slope_up, slope_down = (1.0, 1.0) if device.model == "soft-bounds" else (device.slope_up, device.slope_down)
+    slope_up, slope_down = (1.0, 1.0) if device.model != "linear" else (device.slope_up, device.slope_down)
     return up * (1 - slope_up * w / device.w_max), down * (1 - slope_down * w / device.w_min)
 
 
@@ -93,16 +93,18 @@ def law(device: Device) -> np.ndarray:
     out[t.ROUNDING] = ROUNDINGS[device.rounding]
     out[t.MAX_PULSES] = device.max_pulses
     out[t.C2C] = device.c2c
-    of_state = device.c2c_floor > 0 or device.c2c_state > 0
+    of_state = device.c2c_floor > 0 or device.c2c_slope > 0
     out[t.C2C_KIND] = t.OF_STATE if of_state else t.OF_NOMINAL if device.c2c_additive else t.RELATIVE
-    out[t.C2C_FLOOR], out[t.C2C_STATE] = device.scale * device.c2c_floor, device.c2c_state
+    out[t.C2C_FLOOR], out[t.C2C_SLOPE] = device.scale * device.c2c_floor, device.c2c_slope
     out[t.WRITE_NOISE] = device.scale * device.write_noise * (device.dw_min or 0.0)
     out[t.FACTOR_UP], out[t.FACTOR_DOWN] = device.a_up, device.a_down
     out[t.RATE_UP], out[t.RATE_DOWN], out[t.Z_SHIFT] = device.g_up, device.g_down, device.z_shift
     return out
 
 
-def populate(device: Device, normals: Normals, exp: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]) -> Devices:
+def populate(
+    device: Device, normals: Normals, exp: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]
+) -> Devices:
     """Draw the devices of a block; shape (P, lanes).
 
     normals : k -> real[P, lanes], standard normal k of each device (W_MAX, ...)
@@ -154,7 +156,7 @@ def slopes(device: Device, normals: Normals, high: np.ndarray, low: np.ndarray) 
         return one(2 * device.z_scale if device.model == "exponential" else 1) / (high - low), none
     if device.model == "constant":
         return none, none
-    if device.model == "soft-bounds":
+    if device.model != "linear":  # soft bounds
         return one(1) / high, one(1) / low
     assert device.w_max is not None and device.w_min is not None  # noqa: PT018
     up = np.abs(one(device.slope_up) + one(device.slope_spread) * normals(SLOPE_UP))
@@ -167,7 +169,7 @@ def slopes(device: Device, normals: Normals, high: np.ndarray, low: np.ndarray) 
 def symmetry_points(
     up: np.ndarray, down: np.ndarray, slope_up: np.ndarray, slope_down: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> np.ndarray:
-    """Where an up and a down pulse are of one size: up (1 - slope_up h) = down (1 - slope_down h); within the bounds."""
+    """Where both pulses are of one size: up (1 - slope_up h) = down (1 - slope_down h); within the bounds."""
     with np.errstate(divide="ignore", invalid="ignore"):
         point = (up - down) / (up * slope_up - down * slope_down)
     return np.clip(np.nan_to_num(point), low, high)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .device_presets import PRESETS
+from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
 from .settings import Settings, did_you_mean, number, whole
 
@@ -15,6 +15,7 @@ NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
 Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
 Real = Annotated[float, BeforeValidator(number)]
 Flag = Annotated[bool, Field(strict=True)]
+Model = Literal["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]
 MAX_PULSES = 10_000
 FEWEST = 1e-9  # of a step at zero in units of dw_min: less is no step
 
@@ -46,21 +47,22 @@ class Device(Settings):
     levels : number of values between w_min and w_max for write = "quantised"
     rounding : "stochastic" | "nearest" | "carried": how dw becomes whole pulses or levels; carried keeps the remainder
         for the next write
-    max_pulses : limit of pulses a device gets in one write, 1 to 10,000; what is asked beyond is lost
+    max_pulses : limit of pulses a device gets in one write, 1 to 10,000; what is asked beyond is lost, unless carried
     granularity : dw that one pulse stands for, or None: the mean of the nominal up and down steps at w = 0 (in the
         middle of the range where 0 is its end)
-    model : what a pulse does: "constant" | "linear" | "soft-bounds" | "exponential" | "power"
+    model : what a pulse does: "constant" | "linear" | "soft-bounds" | "soft-bounds-reference" | "exponential" | "power"
     dw_min : step of a pulse at w = 0 (of the constant, linear and soft-bounds models)
     up_down : asymmetry: the smaller step is by so much less, in units of dw_min; > 0: down steps are the smaller
     dw_spread : spread of the step, relative (of its logarithm with dw_lognormal = true)
     up_down_spread : spread of the asymmetry, in units of dw_min
     c2c : cycle-to-cycle spread of a step, relative to it; with c2c_additive relative to the step at w = 0
-    c2c_floor, c2c_state : with either > 0, the spread is c2c (|step| + c2c_floor + c2c_state |w|) instead
+    c2c_floor, c2c_slope : with either > 0, the spread is c2c (|step| + c2c_floor + c2c_slope |w|) instead
     slope_up, slope_down : linear: relative decrease of the step from w = 0 to the bound; slope_spread : absolute spread
     mean_bound : linear: the slope refers to the nominal bounds, not to the device's own
     a_up, a_down, g_up, g_down, z_scale, z_shift : exponential: z = 2 z_scale w/(b_max - b_min) + z_shift, step
         D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down
-    reference : subtracted from w: a number, or "symmetry", the device's own symmetry point; reference_spread : absolute
+    reference : soft-bounds-reference: subtracted from the state to give w: a number, or "symmetry", the device's own
+        symmetry point; reference_spread : absolute
     scale : theta per w
     mapping : of w onto the pair g_plus - g_minus: "one-sided" (the other is g_min), "symmetric" (half each way),
         "reference" (g_minus fixed); drift acts on each of the two
@@ -93,7 +95,7 @@ class Device(Settings):
     rounding: Literal["stochastic", "nearest", "carried"] = "stochastic"
     max_pulses: Annotated[int, BeforeValidator(whole), Field(ge=1, le=MAX_PULSES)] = 100
     granularity: Positive | None = None
-    model: Literal["constant", "linear", "soft-bounds", "exponential", "power"] | None = None
+    model: Model | None = None
     dw_min: Positive | None = None
     up_down: Real = 0.0
     dw_spread: NonNegative = 0.0
@@ -102,7 +104,7 @@ class Device(Settings):
     c2c: NonNegative = 0.0
     c2c_additive: Flag = False
     c2c_floor: NonNegative = 0.0
-    c2c_state: NonNegative = 0.0
+    c2c_slope: NonNegative = 0.0
     slope_up: NonNegative = 0.0
     slope_down: NonNegative = 0.0
     slope_spread: NonNegative = 0.0
@@ -160,12 +162,13 @@ class Device(Settings):
 
     def _check_model(self) -> None:
         assert self.w_min is not None and self.w_max is not None  # noqa: PT018
-        bounded = self.model in ("linear", "soft-bounds")
-        if bounded and not self.w_min < 0 < self.w_max:
+        if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
             low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
             raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
-        if self.reference == "symmetry" and not bounded:
-            raise ValueError(f'reference = "symmetry": not for model = "{self.model}"; give a number')
+        if self.model != "soft-bounds-reference" and (self.reference != 0 or self.reference_spread > 0):
+            raise ValueError(f'reference = {self.reference!r} needs model = "soft-bounds-reference"')
+        if self.c2c_additive and self.model in ("exponential", "power"):
+            raise ValueError(f'c2c_additive = true: not for model = "{self.model}"')
         if self.model == "exponential" and self.z_scale == 0 and self.a_up == self.a_down == 0:
             raise ValueError('model = "exponential" needs a_up, a_down, g_up, g_down, z_scale, z_shift')
         from .device_law import nominal_steps
@@ -196,7 +199,7 @@ def implied_write(settings: Mapping[str, Any]) -> str | None:
     return "noisy" if isinstance(sigma, int | float) and sigma > 0 else None
 
 
-NAMES = ("ideal", *(name for name in PRESETS if name != "ideal"))
+NAMES = tuple(name for name, preset in PRESETS.items() if not preset.get("one_sided"))
 
 
 def device(name: str = "ideal", **changes: Any) -> Device:
@@ -209,7 +212,10 @@ def device(name: str = "ideal", **changes: Any) -> Device:
         known = list(NAMES)
         hint = did_you_mean(str(name), known)
         raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
-    preset = {k: v for k, v in PRESETS.get(name, {}).items() if k in Device.model_fields}
+    preset = {}
+    if PRESETS[name]["model"] != "ideal":
+        preset = {k: v for k, v in {**DEFAULTS, **PRESETS[name]}.items() if k in Device.model_fields}
+        preset["lifetime"] = preset["lifetime"] or None
     settings = {**preset, **changes, "name": name}
     if "write" not in changes and (write := implied_write(changes)):
         settings["write"] = write  # what is changed decides, before what the preset says

@@ -62,6 +62,7 @@ def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
     if len(header.probe_chips):
         found["probe/chip"] = header.probe_chips
     found["final/theta"] = np.full((n, header.n_params), np.nan, header.dtype)
+    found |= {f"final/{name}": np.zeros((n, header.n_params), np.uint32) for name in header.counts}
     found["final/diverged_step"] = np.full(n, -1, np.int64)
     found["final/state"] = np.array([seal(RUNNING)])
     return found

@@ -114,6 +114,7 @@ class TraceWriter(ABC):
         theta: npt.ArrayLike,
         diverged: Mapping[int, int] | None = None,
         extra: Mapping[str, Any] | None = None,
+        counts: Mapping[str, npt.ArrayLike] | None = None,
     ) -> Trace:
         """End the trace and hand it back for reading.
 
@@ -122,6 +123,7 @@ class TraceWriter(ABC):
             theta: (chips, P), the final parameters.
             diverged: chip id -> step at which its parameters stopped being finite.
             extra: what else to keep, JSON; "wall_seconds" goes into `Trace.summary`.
+            counts: (chips, P) for each name of the header's `counts`.
 
         Raises:
             ValueError: unknown status, wrong shape, unknown chip.
@@ -144,7 +146,10 @@ class TraceWriter(ABC):
         state = {"status": status, "ended": True, "extra": dict(extra or {})}
         if len(seal(state)) > STATE_BYTES:
             raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {STATE_BYTES} are allowed")
-        self._end(state, {"theta": final, "diverged_step": steps})
+        kept = {name: np.asarray(value, np.uint32) for name, value in (counts or {}).items()}
+        if {name: value.shape for name, value in kept.items()} != dict.fromkeys(self.header.counts, shape):
+            raise ValueError(f"counts are {list(kept)}; expected {list(self.header.counts)}, each of shape {shape}")
+        self._end(state, {"theta": final, "diverged_step": steps, **kept})
         return self._trace()
 
     def abort(self, status: str = "interrupted") -> None:

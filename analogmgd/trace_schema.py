@@ -77,6 +77,7 @@ class TraceHeader:
         expected_probe_steps: the same for the probes.
         chance: accuracy of a chip that has learned nothing (the share of the most frequent class); None
             where that has no meaning. `Trace.summary` counts collapsed chips with it.
+        counts: names of what is counted per device, uint32 (chips, P), and kept at the end ("pulses").
         chip_units: unit of an entry of `chip_arrays`; "1" where it says nothing.
 
     Raises:
@@ -100,6 +101,7 @@ class TraceHeader:
     expected_probe_steps: int = 0
     chance: float | None = None
     chip_units: Mapping[str, str] = field(default_factory=dict)
+    counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fix = object.__setattr__
@@ -231,6 +233,7 @@ def layout(header: TraceHeader) -> list[Dataset]:
         unit = header.chip_units.get(name, "1")
         found.append(fixed(f"chips/{name}", ("chip", *axes), value.dtype, value.shape, unit))
     found.append(fixed("final/theta", ("chip", "parameter"), header.dtype, (n, p)))
+    found += [fixed(f"final/{name}", ("chip", "parameter"), np.uint32, (n, p)) for name in header.counts]
     found.append(fixed("final/diverged_step", ("chip",), np.int64, (n,), "step"))
     found.append(fixed("final/state", ("text",), f"S{STATE_BYTES}", (1,)))
     return found

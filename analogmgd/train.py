@@ -150,6 +150,7 @@ def run_config(
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),
+        counts=("pulses",) if plan.physical else (),
     )
     from .trace import check_fits
 
@@ -179,7 +180,8 @@ def run_config(
     if bad and status == "complete":
         status = "diverged"
     extra = {"wall_seconds": wall, "chip_steps_per_s": engine.steps_done / wall, "step": last}
-    return writer.finish(status, theta, bad, extra)
+    pulses = engine.pulses
+    return writer.finish(status, theta, bad, extra, {} if pulses is None else {"pulses": pulses})
 
 
 def train(

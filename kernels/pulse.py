@@ -3,8 +3,8 @@
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
 law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
 and the tuple `aging`, which may be empty. `held` real[P] is the state when it was written, `offset` what is subtracted
-from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no rows. Equations: those of Gong et al., Nat. Commun. 9, 2102 (2018) and of Rasch et al.,
-AICAS 2021, arXiv 2104.02184.
+from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no
+rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .table import (
     C2C,
     C2C_FLOOR,
     C2C_KIND,
-    C2C_STATE,
+    C2C_SLOPE,
     EXPONENTIAL,
     FACTOR_DOWN,
     FACTOR_UP,
@@ -71,7 +71,7 @@ def asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, 
 def whole_of(x, u, stochastic):
     """The whole number of granules for x, signed like it: one more with the probability of what is over, or u more.
 
-    Stochastic: u uniform in (0, 1], compared and not added, so that a small chance stays what it is in single precision.
+    Stochastic: u uniform in (0, 1], compared and not added, so that a small chance stays so in single precision.
     """
     size = where(x < 0.0, -x, x)
     n = floor(size)
@@ -109,7 +109,7 @@ def pulse(h, xi, rising, up, down, slope_up, slope_down, high, low, law, p, v):
         elif law[C2C_KIND] == OF_NOMINAL:
             size = fma(where(rising, load(up, p, v), load(down, p, v)), spread, size)
         else:
-            state = where(h < 0.0, -h, h) * law[C2C_STATE] + law[C2C_FLOOR]
+            state = where(h < 0.0, -h, h) * law[C2C_SLOPE] + law[C2C_FLOOR]
             size = fma(where(size < 0.0, -size, size) + state, spread, size)
     return limited(h + where(rising, size, -size), high, low, p, v)
 

@@ -218,9 +218,7 @@ def make_steps(form: int):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
-                write_on(
-                    n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device
-                )
+                write_on(n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
 
             since_x += 1
             if since_x == tau_x:

@@ -63,7 +63,7 @@ CONSTANT, COSINE, INVERSE = range(3)
     C2C,
     C2C_KIND,
     C2C_FLOOR,
-    C2C_STATE,
+    C2C_SLOPE,
     WRITE_NOISE,
     FACTOR_UP,
     FACTOR_DOWN,
