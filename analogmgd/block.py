@@ -135,8 +135,7 @@ class Block:
             self._copies = [(a, own[id(a)]) for a in (*state, *written)]
             lanes = tuple(own[id(a)] for a in lanes)
             device, aging = (tuple(own[id(a)] for a in some) for some in (device, aging))
-        clock = (plan.about, *aging) if aging else ()
-        self._before = (*tables, *lanes, (plan.law, *device, clock) if self.devices else ())
+        self._before = (*tables, *lanes, (plan.law, *device, (plan.about, *aging)) if self.devices else ())
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan

@@ -51,17 +51,15 @@ class DeviceBlock:
         counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
         copied = aligned_like(rows)
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
-        aging = ages(device, normals, plan.iteration_seconds) if device.ages else None
-        self.written = rows(shape[0] if aging else 0, np.dtype(np.int64))
-        self.kept = rows(shape[0] if aging and plan.law[t.WRITE_NOISE] > 0 else 0)
-        own = [copied(a) for a in aging] if aging else []
-        self.aging = (self.written, *own) if aging else ()
+        aging = ages(device, normals, plan.iteration_seconds)
+        self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
+        self.kept = rows(shape[0] if device.ages and plan.law[t.WRITE_NOISE] > 0 else 0)
+        self.aging = (self.written, *map(copied, aging))
         self.state = (self.held, self.carry, self.counted, self.kept, self.written)
         self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
-        if aging:
-            names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
+        names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
         self.drawn = {name: array for name, array in names.items() if len(array)}
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

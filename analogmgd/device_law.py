@@ -178,7 +178,7 @@ def symmetry_points(
 def about(device: Device, seconds: float) -> np.ndarray:
     """float64[AGING]: see `kernels.table`; `seconds` an iteration takes on the chip."""
     out = np.zeros(t.AGING)
-    out[t.AGE_EVERY] = device.drift_every
+    out[t.AGE_EVERY] = device.drift_every if device.ages else 0
     out[t.DRIFT_T0] = 1.0 if device.drift_t0 is None else device.drift_t0 / seconds
     out[t.MAPPING] = MAPPINGS[device.mapping]
     largest = max(abs(device.w_min or 0.0), abs(device.w_max or 0.0))

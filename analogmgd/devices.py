@@ -143,17 +143,17 @@ class Device(Settings):
             raise ValueError(f'sigma_theta = {self.sigma_theta:g} needs write = "noisy"')
         bounds = self.w_min, self.w_max
         if (self.w_min is None) != (self.w_max is None):
-            raise ValueError("w_min, w_max: give both or neither")
+            raise ValueError(f"w_min = {self.w_min}, w_max = {self.w_max}: give both or neither")
         if self.w_min is not None and self.w_max is not None and self.w_min >= self.w_max:
             raise ValueError(f"w_min = {self.w_min:g}: must be less than w_max = {self.w_max:g}")
         if self.write == "quantised" and (self.levels is None or None in bounds):
-            raise ValueError('write = "quantised" needs levels, w_min and w_max')
+            raise ValueError(f'levels = {self.levels}: write = "quantised" needs levels, w_min and w_max')
         if self.levels is not None and self.write != "quantised":
             raise ValueError(f'levels = {self.levels} needs write = "quantised"')
         if self.write == "pulsed" and (self.model is None or self.dw_min is None or None in bounds):
-            raise ValueError('write = "pulsed" needs model, dw_min, w_min and w_max')
+            raise ValueError(f'model = {self.model!r}: write = "pulsed" needs model, dw_min, w_min and w_max')
         if self.write_noise > 0 and self.dw_min is None:
-            raise ValueError(f"write_noise = {self.write_noise:g}: counts in dw_min, which is not given")
+            raise ValueError(f"write_noise = {self.write_noise}: counts in dw_min, which is not given")
         if self.ages and self.mapping != "one-sided" and self.w_max is None:
             raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
         if self.write == "pulsed":

@@ -1,7 +1,7 @@
 """What devices do by themselves between writes: drift with a power of time, and leak towards a rest.
 
-`aging` is a tuple of arrays, the lanes in the last axis: about float64[AGING] (no lanes), written int64[P] (the step
-before which a device was last written), nu_plus, nu_minus, leak real[P or 0]. What a device holds is a function of
+`aging` is a tuple of arrays, the lanes in the last axis: about float64[AGING] (no lanes), written int64[P or 0] (the
+step before which a device was last written), nu_plus, nu_minus, leak real[P or 0]. What a device holds is a function of
 its state when it was written and of the steps since, so nothing is added up and no chunk matters.
 
 Drift: g(t) = g_w ((t - t_w + t0)/t0)^(-nu), of both conductances of a pair. Leak: w(t) = rest + (w - rest) exp(-(t -
@@ -10,10 +10,7 @@ t_w)/lifetime).
 
 from __future__ import annotations
 
-from numba import types
-from numba.extending import overload
-
-from .jit import FLAGS, leaf
+from .jit import leaf
 from .mathfn import exp, log
 from .simd import filled, fma, load, to_float, where
 from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
@@ -39,14 +36,3 @@ def decayed(h, n, aging, p, v):
         rest = real(about[REST])
         h = fma(h - rest, exp(since * -load(leak, p, v)), rest)
     return h
-
-
-def state_at(h, n, aging, p, v):
-    """`decayed`, or h where `aging` is empty."""
-
-
-@overload(state_at, jit_options=FLAGS, inline="always")
-def _state_at(h, n, aging, p, v):
-    if isinstance(aging, types.BaseTuple) and len(aging) == 0:
-        return lambda h, n, aging, p, v: h
-    return lambda h, n, aging, p, v: decayed(h, n, aging, p, v)

@@ -2,7 +2,7 @@
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
 law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
-and the tuple `aging`, which may be empty. `held` real[P] is the state when it was written, `offset` what is subtracted
+and the tuple `aging`. `held` real[P] is the state when it was written, `offset` what is subtracted
 from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no
 rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from .aging import state_at
+from .aging import decayed
 from .jit import FLAGS, inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
@@ -140,6 +140,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     granularity = real(law[GRANULARITY])
     most = real(law[MAX_PULSES])
     direct, at_once = law[WRITES] == WRITES_DIRECT, law[WRITES] == WRITES_AT_ONCE
+    always = direct and reals[SIGMA_THETA] > 0.0  # a noisy write of nothing still writes
     stochastic = law[ROUNDING] == STOCHASTIC and not direct
     half = real(0.5) if law[ROUNDING] == NEAREST else real(0.0)
     blocks = (n_params + 3) // 4
@@ -169,8 +170,9 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 store(counts, p - first, v, x)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
-        for p in range(first, last):
-            wake(n, held, counts, direct, aging, p, p - first, lanes_of(theta))
+        if aging[1].shape[0] > 0:
+            for p in range(first, last):
+                wake(n, held, counts, always, aging, p, p - first)
         if direct or at_once:
             for p in range(first, last):
                 for v in range(0, lanes_of(theta), width_of(theta)):
@@ -222,7 +224,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     if kept.shape[0] > 0:
                         store(kept, p, v, where(untouched, load(kept, p, v), extra))
                     seen = seen + extra
-                store(theta, p, v, seen if direct else where(untouched, load(theta, p, v), seen))
+                store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
 
 
 @leaf
@@ -230,10 +232,10 @@ def hold(n, theta, device):
     """What the network sees of the devices at step n, where they change by themselves: now and then."""
     held, offset, kept, aging = device[1], device[8], device[11], device[14]
     every = np.int64(aging[0][AGE_EVERY])
-    if n % every == 0:
+    if every > 0 and n % every == 0:
         for p in range(theta.shape[0]):
             for v in range(0, lanes_of(theta), width_of(theta)):
-                h = state_at(load(held, p, v), n, aging, p, v)
+                h = decayed(load(held, p, v), n, aging, p, v)
                 if offset.shape[0] > 0:
                     h = h - load(offset, p, v)
                 if kept.shape[0] > 0:
@@ -241,25 +243,16 @@ def hold(n, theta, device):
                 store(theta, p, v, h)
 
 
-def wake(n, held, counts, direct, aging, p, row, lanes):
-    """What is written at the end of step n starts from what it has become, and its clock anew; if there is a clock."""
-
-
-@overload(wake, jit_options=FLAGS, inline="always")
-def _wake(n, held, counts, direct, aging, p, row, lanes):
-    if is_empty(aging):
-        return lambda n, held, counts, direct, aging, p, row, lanes: None
-
-    def body(n, held, counts, direct, aging, p, row, lanes):
-        written = aging[1]
-        for v in range(0, lanes, width_of(held)):
-            h, t = load(held, p, v), load(written, p, v)
-            still = load(counts, row, v) == 0.0
-            now = state_at(h, n + 1, aging, p, v)
-            store(held, p, v, now if direct else where(still, h, now))
-            store(written, p, v, t * 0 + (n + 1) if direct else where(still, t, n + 1))
-
-    return body
+@leaf
+def wake(n, held, counts, always, aging, p, row):
+    """What is written at the end of step n starts from what it has become, and its clock anew."""
+    written = aging[1]
+    for v in range(0, lanes_of(held), width_of(held)):
+        h, t = load(held, p, v), load(written, p, v)
+        still = load(counts, row, v) == 0.0
+        now = decayed(h, n + 1, aging, p, v)
+        store(held, p, v, now if always else where(still, h, now))
+        store(written, p, v, t * 0 + (n + 1) if always else where(still, t, n + 1))
 
 
 def is_empty(kind):
@@ -283,11 +276,11 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
 
 
 def hold_on(n, theta, device):
-    """`hold`, where the devices change by themselves."""
+    """`hold`, or nothing where `device` is empty."""
 
 
 @overload(hold_on, jit_options=FLAGS)
 def _hold_on(n, theta, device):
-    if is_empty(device) or is_empty(device[-1]):
+    if is_empty(device):
         return lambda n, theta, device: None
     return lambda n, theta, device: hold(n, theta, device)
