@@ -145,15 +145,16 @@ def _share(distance: Array, x: Array) -> Array:
     return np.maximum(distance / (x[-2] - x[-1]), 1e-12)
 
 
-D, FAR, NEAR = (1e-7, 1e-7), (EDGE, -20.0), (20.0, -EDGE)  # lower limits of the steps, limits of the bounds
+# Lower limits of the steps; limits of the bounds. What would be 0 only at 3 times the range measured is no soft bound.
+STEP, LOWEST, HIGHEST = (1e-7, 1e-7), (EDGE, -3.0), (3.0, -EDGE)
 MODELS = (  # the simpler first
     FitModel(
         "constant",
         True,
         lambda x, w: x[0] + 0.0 * w,
         lambda x, w: -x[1] + 0.0 * w,
-        (*D, *FAR),
-        (2.0, 2.0, *NEAR),
+        (*STEP, *LOWEST),
+        (2.0, 2.0, *HIGHEST),
         lambda pulses, y: [_mean(pulses, y, 1), _mean(pulses, y, -1), 1.0, -1.0],
         lambda x: _both(x, "constant"),
     ),
@@ -162,8 +163,8 @@ MODELS = (  # the simpler first
         False,
         lambda x, w: x[0] * (1.0 - w / x[2]),
         lambda x, w: -x[1] * (1.0 - w / x[3]),
-        (*D, *FAR),
-        (2.0, 2.0, *NEAR),
+        (*STEP, *LOWEST),
+        (2.0, 2.0, *HIGHEST),
         _soft_start,
         lambda x: _both(x, "soft-bounds"),
     ),
@@ -172,8 +173,8 @@ MODELS = (  # the simpler first
         True,
         lambda x, w: x[0] * (1.0 - x[2] * w),
         lambda x, w: -x[1] * (1.0 + x[3] * w),
-        (*D, 0.0, 0.0, *FAR),
-        (2.0, 2.0, 3.0, 3.0, *NEAR),
+        (*STEP, 0.0, 0.0, *LOWEST),
+        (2.0, 2.0, 3.0, 3.0, *HIGHEST),
         _linear_start,
         lambda x: _both(x, "linear", slope_up=x[2] * x[-2], slope_down=-x[3] * x[-1]),
     ),
@@ -182,8 +183,8 @@ MODELS = (  # the simpler first
         False,
         lambda x, w: x[0] * _share(x[4] - w, x) ** x[2],
         lambda x, w: -x[1] * _share(w - x[5], x) ** x[3],
-        (*D, 0.0, 0.0, EDGE, -3.0),
-        (2.0, 2.0, 10.0, 10.0, 3.0, -EDGE),
+        (*STEP, 0.0, 0.0, *LOWEST),
+        (2.0, 2.0, 10.0, 10.0, *HIGHEST),
         _power_start,
         lambda x: _both(x, "power", g_up=x[2], g_down=x[3]),
     ),
@@ -192,8 +193,8 @@ MODELS = (  # the simpler first
         True,
         lambda x, w: x[0] * np.maximum(0.0, 1.0 - x[2] * np.exp(x[4] * w)),
         lambda x, w: -x[1] * np.maximum(0.0, 1.0 - x[3] * np.exp(-x[5] * w)),
-        (*D, -1e4, -1e4, -20.0, -20.0, EDGE, -3.0),
-        (2.0, 2.0, 1e4, 1e4, 20.0, 20.0, 3.0, -EDGE),
+        (*STEP, -1e4, -1e4, -20.0, -20.0, *LOWEST),
+        (2.0, 2.0, 1e4, 1e4, 20.0, 20.0, *HIGHEST),
         _exponential_start,
         _exponential_preset,
     ),
