@@ -7,6 +7,7 @@ import pytest
 
 from analogmgd.device_data import read_pulses
 from analogmgd.device_fit import fit
+from analogmgd.device_models import MODELS
 from analogmgd.device_presets import DEFAULTS
 from analogmgd.errors import ConfigError
 from oracle.device import DeviceSettings, granularity, nominal, response, steps
@@ -94,6 +95,22 @@ def test_the_two_noises_are_told_apart(name, c2c, read_noise):
     s = replace(DEVICES[name], c2c=c2c)
     found = [noises(fit((PULSES, measured(s, read_noise, seed)), [name]), s) for seed in range(8)]
     assert np.mean(found, axis=0) == pytest.approx((c2c, read_noise), abs=0.08)
+
+
+@pytest.mark.parametrize(("name", "x"), [
+    ("constant", [0.02, 0.03, 0.7, -1.2]),
+    ("soft-bounds", [0.03, 0.02, 0.7, -1.2]),
+    ("linear", [0.02, 0.03, 0.4, 0.6, 0.7, -1.2]),
+    ("exponential", [0.03, 0.02, 0.1, -0.3, 1.5, -2.5, 0.7, -1.2]),
+    ("power", [0.02, 0.03, 1.5, 2.5, 0.7, -1.2]),
+])  # fmt: skip
+def test_a_preset_makes_the_steps_that_were_fitted(name, x):
+    """Bounds that are neither those of the measurement nor symmetric."""
+    model = next(m for m in MODELS if m.name == name)
+    w = np.linspace(-1.1, 0.6, 11)
+    found = steps_at(DeviceSettings(**model.preset(np.array(x))), w)
+    x = np.array(x)[:, np.newaxis]
+    np.testing.assert_allclose(found, [model.up(x, w), -model.down(x, w)], rtol=1e-12)
 
 
 def test_conductance_keeps_its_unit_and_the_table_lists_every_model():
