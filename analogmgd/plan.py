@@ -29,6 +29,7 @@ PERTURBATIONS = {
 }
 SCHEDULES = {"constant": t.CONSTANT, "cosine": t.COSINE, "inverse": t.INVERSE}
 ROWS_FROM = 16384  # parameters from which 16 chips no longer fit a core's cache, even for windows of one step
+LONG_WINDOW = 32  # steps from which rows pay for half as many parameters: as many share a reading of the weights
 STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
 
 
@@ -142,8 +143,10 @@ class Plan:
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
-        rows = mgd is not None and mgd.mode == "discrete" and self.codes and self.n_params >= ROWS_FROM
-        return "rows" if rows else "ensemble"
+        if mgd is None or mgd.mode != "discrete" or not self.codes:
+            return "ensemble"
+        least = ROWS_FROM // 2 if mgd.tau_theta >= LONG_WINDOW else ROWS_FROM
+        return "rows" if self.n_params >= least else "ensemble"
 
     @property
     def dt(self) -> float:
@@ -192,7 +195,7 @@ class Plan:
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
-            rows += 1  # the signs of 32 steps, a bit each
+            rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
         return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
 

@@ -16,6 +16,7 @@ from .plan import Plan, Samples, start_scale
 
 COLUMNS = 32  # inputs that share a reading of the weights
 GROUP = 32  # steps a thread measures before their errors are applied
+MOST = 128  # steps a team does: their signs are to stay in the cache
 PROBE_ROWS = 4096
 EVALUATE_WORK = 200_000_000  # multiply-adds in one call of the evaluation
 SHARED_FROM = 1 << 17  # parameters from which the threads of a team pay for their meetings
@@ -64,7 +65,7 @@ class RowBlock:
         tau_theta = int(plan.ints[kernel.t.TAU_THETA])
         shared = team > 1 and tau_theta > 1 and plan.n_params >= SHARED_FROM
         team = team if shared else 1
-        self._group_size = min(GROUP * team, tau_theta)
+        self._group_size = min(GROUP * team, MOST, tau_theta)
         words = padded((self._size + 31) // 32, 64) + 64
         self._group = (
             np.zeros((COSTS, self._group_size), real), np.zeros((self._group_size, words), np.uint32),

@@ -6,14 +6,10 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numba
 import numba.core.config
-from numba.core import compiler
-from numba.core.caching import _CacheLocator  # noqa: F401  (fails early if numba moves its cache)
-from numba.core.codegen import JITCodeLibrary
 from platformdirs import user_cache_dir
 
 # No fastmath: products and sums are fused where the code says `fma`, and nowhere else. error_model: without "numpy"
@@ -86,41 +82,13 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-class _Part(JITCodeLibrary):
-    """The code of a function that only kernels call: linked into them, neither optimised nor translated by itself.
-
-    numba would do both for each function, then again within its caller, then within that one's, and so on: most of
-    the time a kernel takes to compile.
-    """
-
-    codegen = SimpleNamespace(set_env=lambda name, environment: None)  # for exceptions, which kernels do not raise
-
-    def _optimize_final_module(self) -> None:
-        pass
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        self._ensure_finalized()
-        return 0
-
-
-class _Inner(compiler.Compiler):
-    """Compiles into a `_Part`."""
-
-    def define_pipelines(self):
-        name = self.state.func_id.func_qualname
-        self.state.library = _Part(self.state.targetctx.codegen(), name)
-        return super().define_pipelines()
-
-
-# For functions of a kernel: nothing calls them from outside. `_Inner` reaches into numba, so it is used with the
+# For functions of a kernel: nothing calls them from outside. `part` reaches into numba, so it is used with the
 # versions it was tried with; another compiles the same code, more slowly.
 INNER: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 if TRIED[0] <= numba.version_info[:2] <= TRIED[1]:
-    INNER["pipeline_class"] = _Inner
+    from .part import Inner
+
+    INNER["pipeline_class"] = Inner
 
 
 def inner(function: Callable[..., Any]) -> Any:

@@ -14,7 +14,8 @@ from llvmlite import binding
 from numba.core import types
 
 import analogmgd as am
-from analogmgd.kernels import backprop, dense, forward, jit, step, update
+from analogmgd import plan
+from analogmgd.kernels import backprop, dense, forward, jit, row_evaluate, row_gradient, rows, step, update
 
 KERNELS = {
     "steps_codes": (step.steps_codes, am.MGD()),
@@ -33,12 +34,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def train(rule, precision="single", chips=3, mismatch=0.0, **options):
+def train(rule, precision="single", chips=3, mismatch=0.0, record=("cost",), **options):
     """A tiny run, so that its kernel is compiled or loaded."""
     network = am.Network.mlp([2, 3, 2], cost="cross-entropy", **options)
     data = am.Dataset(np.zeros((3, 2)), np.eye(2)[[0, 1, 0]])
     chip = am.Chip(network, device=am.Device(amplitude_mismatch=mismatch))
-    return am.train(chip, data, rule, steps=2, chips=chips, precision=precision)
+    return am.train(chip, data, rule, steps=2, chips=chips, precision=precision, record=record)
 
 
 def sections(elf):
@@ -56,6 +57,11 @@ def machine_code(name):
     """(text section, names of symbols) of the float32 version of a kernel for many lanes."""
     kernel, rule = KERNELS[name]
     train(rule, mismatch=MISMATCH[name])
+    return code_in_cache(name, kernel)
+
+
+def code_in_cache(name, kernel, one_dimension=False):
+    """The same, once it has been compiled."""
     if jit.CACHE_FOLDER is None:
         pytest.skip("there is no cache to read the machine code from")
     files = sorted(Path(kernel.stats.cache_path).glob(f"*.{name}-*.nbc"), key=lambda path: path.stat().st_mtime)
@@ -66,7 +72,7 @@ def machine_code(name):
             pytest.skip("not an ELF object")
         code, names = sections(content[start:])
         # Arguments: some two-dimensional arrays of float32, and no one-dimensional ones, as for a chip on its own.
-        if b"ArrayIfLi2E" in names and b"ArrayIfLi1E" not in names:
+        if b"ArrayIfLi2E" in names and (one_dimension or b"ArrayIfLi1E" not in names):
             return code, names.decode().split("\0")
     raise AssertionError(f"no float32 version of {name} in the cache")
 
@@ -102,6 +108,28 @@ def test_no_calls_to_the_mathematical_library(name):
     assert names
     assert not {f"{function}{suffix}" for function in LIBM for suffix in ("", "f", "l")} & set(names)
     assert not [n for n in names if n.startswith(("__svml", "_ZGV", "llvm."))]
+
+
+ROWS = {
+    "steps_rows": (rows.steps_rows, 300),
+    "evaluate_rows": (row_evaluate.evaluate_rows, 50),
+    "gradient_rows": (row_gradient.gradient_rows, 100),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_kernels_of_large_networks_are_packed_and_call_no_library(name, monkeypatch):
+    """The numbers of one kind that are not packed: the cost and the neurons of a step, a few dozen."""
+    monkeypatch.setattr(plan, "ROWS_FROM", 0)
+    kernel, least = ROWS[name]
+    train(am.MGD(), record=("cost", "angle"))
+    code, names = code_in_cache(name, kernel, one_dimension=True)
+    widest = 2 if binding.get_host_cpu_features().get("avx512f") else 1
+    packed = count(code, PACKED, double=0, length=widest)
+    scalar = sum(count(code, [op + 1 for op in PACKED], double=0, length=n) for n in range(3))
+    assert packed >= least
+    assert scalar < packed / 4
+    assert not {f"{function}{suffix}" for function in LIBM for suffix in ("", "f", "l")} & set(names)
 
 
 @pytest.mark.parametrize("name", KERNELS)

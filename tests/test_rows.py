@@ -5,6 +5,7 @@ import pytest
 
 import analogmgd as am
 from analogmgd import plan, row_block
+from analogmgd.kernels import rows
 from analogmgd.plan import ROWS_FROM, Plan
 from analogmgd.train import settle
 from oracle import network as onet
@@ -41,6 +42,12 @@ def test_hundreds_of_steps(net, perturbation):
 def test_every_option_of_the_rule(name, perturbation):
     rule = DISCRETE[name] | {"perturbation": perturbation}
     assert_agree(*both("8-6-5-4-3", 120, rule=rule)[:2])
+
+
+def test_more_parameters_than_are_worked_on_at_a_time(monkeypatch):
+    monkeypatch.setitem(NETS, "wide", ([150, 70, 3], "tanh", "linear", "cross-entropy", 0.0))
+    assert am.Network.mlp([150, 70, 3]).n_params > rows.NEAR
+    assert_agree(*both("wide", 60, rule={"tau_theta": 20, "eta": 1e-3})[:2])
 
 
 @pytest.mark.parametrize("baseline", ["measured", "antithetic"])
@@ -127,6 +134,8 @@ def test_gradients_are_the_oracles(activation, cost):
         ([784, 128, 10], {"perturbation": "gaussian"}, "ensemble"),
         ([784, 128, 10], {"mode": "analog", "tau_x": 10}, "ensemble"),
         ([64, 32, 10], {"tau_theta": 1000}, "ensemble"),
+        ([128, 64, 10], {"tau_theta": 32}, "rows"),
+        ([128, 64, 10], {"tau_theta": 31}, "ensemble"),
     ],
 )
 @pytest.mark.parametrize("chips", [1, 100])
