@@ -119,23 +119,19 @@ class Block:
             multiple, np.zeros((2, multiple.size), plan.dtype),
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
-        self.devices = DeviceBlock(plan, self.seed, self.ids, self.theta, rows) if plan.physical else None
-        device, aging, written = (
-            (self.devices.arrays, self.devices.aging, self.devices.state) if self.devices else ((), (), ())
-        )
+        self.devices = chip = DeviceBlock(plan, self.seed, self.ids, self.theta, rows) if plan.physical else None
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
             words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            own = {
-                id(a): np.ascontiguousarray(a[:, 0]) for a in (*lanes, *device, *aging, *written)
-            }  # one array stays one
-            self._copies = [(a, own[id(a)]) for a in (*state, *written)]
+            every = (*lanes, *(chip.lanes if chip else ()))
+            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in every}  # one array stays one
+            self._copies = [(a, own[id(a)]) for a in (*state, *(chip.state if chip else ()))]
             lanes = tuple(own[id(a)] for a in lanes)
-            device, aging = (tuple(own[id(a)] for a in some) for some in (device, aging))
-        self._before = (*tables, *lanes, (plan.law, *device, (plan.about, *aging)) if self.devices else ())
+        device = chip.arguments((lambda a: own[id(a)]) if self.alone else (lambda a: a)) if chip else ()
+        self._before = (*tables, *lanes, device)
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -172,9 +168,10 @@ class Block:
             out |= {name: array[:, : self.count].T for name, array in self.devices.drawn.items()}
         return out
 
-    def chips_pulses(self) -> np.ndarray | None:
-        """uint32[count, P]: pulses each device got (writes of devices without pulses); None for plain ones."""
-        return np.ascontiguousarray(self.devices.counted[:, : self.count].T) if self.devices else None
+    def chips_counts(self) -> dict[str, np.ndarray]:
+        """pulses uint32[count, P] (writes of devices without pulses), saturated uint64[count, 3]; where there are such."""
+        counted = self.devices.counts if self.devices else {}
+        return {name: np.ascontiguousarray(array[:, : self.count].T) for name, array in counted.items()}
 
     def finite(self) -> np.ndarray:
         """bool[count]: whether all parameters of a chip are numbers."""
@@ -202,12 +199,15 @@ class Block:
         y, work = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, 2 * widest))
         total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
         neuron = self.neuron if plan.mgd else self.no_spread
+        readout = self.devices.readout.silent() if self.devices else ()
+        if self.devices:
+            samples = self.devices.readout.converted(samples)
         chunk = max(1, EVALUATE_WORK // (plan.n_params * WIDTH))
         for s0 in range(0, n_samples, chunk):
             s1 = min(s0 + chunk, n_samples)
             evaluate.evaluate(
                 s0, s1, plan.cost, plan.layers, neuron, self.theta, samples.x, samples.targets, samples.smoothed,
-                y, work, total, correct,
+                y, work, total, correct, readout,
             )  # fmt: skip
         return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
 

@@ -170,7 +170,7 @@ class Config:
             Network.from_table(get["network"]),
             device=device(get["device"].pop("name", "ideal"), **get["device"]),
             neuron=Neuron(**get["neuron"]),
-            converters=Converters(**get["converters"]),
+            converters=Converters(**pairs(get["converters"], "dac_range")),
             **get["chip"],
         )
         return cls(chip, rule_from_table(get["rule"]), get["data"], Run(**get["run"]))
@@ -179,6 +179,11 @@ class Config:
     def from_toml(cls, text: str) -> Config:
         """From TOML text."""
         return cls.from_tables(parse_toml(text))
+
+
+def pairs(table: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A table in which these arrays are tuples."""
+    return {k: tuple(v) if k in names and isinstance(v, list) else v for k, v in table.items()}
 
 
 def parse_toml(text: str, source: str = "configuration") -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .kernels import draw
 from .kernels import table as t
 from .kernels.philox import DEVICE
 from .plan import Plan
+from .readout import ReadoutBlock
 
 SCRATCH_ROWS = 32  # parameters that are written together
 
@@ -55,12 +57,23 @@ class DeviceBlock:
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
         self.kept = rows(shape[0] if device.ages and plan.law[t.WRITE_NOISE] > 0 else 0)
         self.aging = (self.written, *map(copied, aging))
-        self.state = (self.held, self.carry, self.counted, self.kept, self.written)
+        self.readout = ReadoutBlock(plan, seed, ids, rows)
+        self.state = (self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated)
         self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
+        names |= {"adc": self.readout.columns}
         self.drawn = {name: array for name, array in names.items() if len(array)}
+        self.counts = {"pulses": self.counted, "saturated": self.readout.saturated[: t.SPARE]}
+        self.lanes = (*self.arrays, *self.aging, *self.readout.arrays, *self.state)
+        self._tables = plan.law, plan.about, plan.reading
+
+    def arguments(self, pick: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, ...]:
+        """The tuple `device` of the kernels, `pick` of every array with lanes."""
+        law, about, reading = self._tables
+        aging, readout = tuple(map(pick, self.aging)), tuple(map(pick, self.readout.arrays))
+        return (law, *map(pick, self.arrays), (about, *aging), (reading, *readout))
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""

@@ -17,6 +17,7 @@ from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
+from .readout import reading
 from .rule import MGD
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
@@ -139,8 +140,8 @@ class Plan:
 
     @property
     def physical(self) -> bool:
-        """Whether the devices have a state of their own, which is written as `kernels.pulse` says."""
-        return self.mgd is not None and not self.chip.device.plain
+        """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
+        return self.mgd is not None and not (self.chip.device.plain and self.chip.converters.plain)
 
     @cached_property
     def law(self) -> np.ndarray:
@@ -151,6 +152,11 @@ class Plan:
     def about(self) -> np.ndarray:
         """What such devices do between writes, float64[AGING]."""
         return about(self.chip.device, self.iteration_seconds)
+
+    @cached_property
+    def reading(self) -> np.ndarray:
+        """How columns are read, float64[READOUT]."""
+        return reading(self.chip)
 
     @property
     def iteration_seconds(self) -> float:

@@ -2,7 +2,7 @@
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
 law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
-and the tuple `aging`. `held` real[P] is the state when it was written, `offset` what is subtracted
+and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is subtracted
 from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no
 rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
@@ -10,7 +10,6 @@ rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numba.extending import overload
 
 from .aging import decayed
@@ -18,6 +17,7 @@ from .jit import FLAGS, inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
 from .philox import PULSE, WRITE, words4
+from .readout import is_empty
 from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
 from .table import (
     AGE_EVERY,
@@ -130,7 +130,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi, aging = device
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi, aging, _ = device
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -253,11 +253,6 @@ def wake(n, held, counts, always, aging, p, row):
         now = decayed(h, n + 1, aging, p, v)
         store(held, p, v, now if always else where(still, h, now))
         store(written, p, v, t * 0 + (n + 1) if always else where(still, t, n + 1))
-
-
-def is_empty(kind):
-    """Whether a type is that of ()."""
-    return isinstance(kind, types.BaseTuple) and len(kind) == 0
 
 
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
