@@ -10,7 +10,7 @@ class ConfigError(AnalogMGDError, ValueError):
 
 
 class ConvergenceError(AnalogMGDError, ArithmeticError):
-    """An iteration did not reach its tolerance; `residual` is what was left, in volts. The command line exits with 1."""
+    """An iteration stopped short of its tolerance, with `residual` volts left. The command line exits with 1."""
 
     def __init__(self, message: str, residual: float) -> None:
         super().__init__(message)

@@ -3,25 +3,28 @@
 An array has inputs on its rows and outputs on its columns; cell (i, j) is a device of conductance G[i, j] between
 row wire i and column wire j:
 
-               column 0       column 1               column n-1
-                (top)          (top)                   (top)        top ends: open, or, with sensed = "both",
-                  |              |                       |          sense resistance to virtual ground
-    v0 -source-o-----row-----o-----row-----o-- .. ---o (right)
-               |  +          |  +                    |  +           o  cell on a row wire
-               G--+          G--+                    G--+           +  cell on a column wire
-                  |              |                       |          G  device between them
-                column         column                  column
-                  |              |                       |
-    v1 -source-o-----row-----o-----row-----o-- .. ---o (right)      right ends: open, or, with driven = "both",
-               |  +          |  +                    |  +           source resistance to the row's own voltage
-               G--+          G--+                    G--+
-                  |              |                       |
-                sense          sense                   sense
-                  |              |                       |
-                 0 V            0 V                     0 V         bottom ends: always sensed, at virtual ground
+                    (top)                 (top)                        (top)
+                      |                     |                            |
+    v0 --source--o----:--row----------o-----:--row-- ... --------o-------:----(right)
+                 |    |               |     |                    |       |
+                 '-G--+               '-G---+                    '-G-----+
+                      |                     |                            |
+                    column                column                       column
+                      |                     |                            |
+    v1 --source--o----:--row----------o-----:--row-- ... --------o-------:----(right)
+                 |    |               |     |                    |       |
+                 '-G--+               '-G---+                    '-G-----+
+                      |                     |                            |
+                    sense                 sense                        sense
+                      |                     |                            |
+                     0 V                   0 V                          0 V
+
+    o  cell on a row wire      +  cell on a column wire      G  device between them      :  crossing, no contact
+    (right)  open; with driven = "both" a second source resistance to the row's own voltage
+    (top)    open; with sensed = "both" a second sense resistance to the column's own virtual ground
 
 A segment lies between two neighbouring cells; whatever lies between the last cell and the driver or the amplifier
-belongs to `source` and `sense`. Crossing wires meet only in devices.
+belongs to `source` and `sense`.
 """
 
 from __future__ import annotations
@@ -57,8 +60,8 @@ class Wires(Settings):
         Layers larger than this are cut into arrays of this size (the last ones smaller), each with wires, drivers and
         amplifiers of its own; currents of arrays that share outputs are added without error. None: one array.
     update : "correction" | "exact"
-        Between refreshes every device has its own exact first-order sensitivity (see `linearise`), or the effective matrix
-        is solved whenever a conductance has changed (small arrays, tests).
+        Between refreshes every device acts through its own exact first-order sensitivity (see `linearise`); or the
+        effective matrix is solved whenever a conductance has changed (small arrays, tests).
     refresh : int >= 1 or None, steps between exact solves with update = "correction"; None: chosen by `tolerance`
     tolerance : float > 0
         With refresh = None: allowed error of the currents just before a refresh, relative to the currents, both as
@@ -140,7 +143,7 @@ def tiles(n_in: int, n_out: int, tile: tuple[int, int] | None) -> list[tuple[sli
 
 
 def _solve(G: Array, wires: Wires, sensitivity: bool) -> tuple[Array, Array | None]:
-    """M and S of a layer, array by array, each eliminated along its cheaper direction: a dense block a row, a row wide."""
+    """M and S of a layer, array by array, each eliminated along its cheaper direction (one dense block a row)."""
     M = np.empty((*G.shape[:-2], G.shape[-1], G.shape[-2]))
     S = np.empty_like(M) if sensitivity else None
     for inputs, outputs in tiles(G.shape[-2], G.shape[-1], wires.tile):
@@ -148,12 +151,12 @@ def _solve(G: Array, wires: Wires, sensitivity: bool) -> tuple[Array, Array | No
         if array.shape[-1] <= array.shape[-2]:
             part, own = solve(array, wires.row_ends, wires.column_ends, sensitivity)
         else:
-            # Reciprocity: with columns driven and rows sensed the matrix is transposed. Ends change places, so both axes turn.
+            # Reciprocity: with columns driven and rows sensed the matrix is transposed. Ends change places, so
+            # both axes turn.
             turned = np.ascontiguousarray(array.swapaxes(-1, -2)[..., ::-1, ::-1])
-            part, own = (
-                None if X is None else X.swapaxes(-1, -2)[..., ::-1, ::-1]
-                for X in solve(turned, wires.column_ends, wires.row_ends, sensitivity)
-            )
+            part, own = solve(turned, wires.column_ends, wires.row_ends, sensitivity)
+            part = part.swapaxes(-1, -2)[..., ::-1, ::-1]
+            own = None if own is None else own.swapaxes(-1, -2)[..., ::-1, ::-1]
         M[..., outputs, inputs] = part
         if S is not None:
             S[..., outputs, inputs] = own
@@ -166,16 +169,17 @@ def effective_matrix(G: ArrayLike, wires: Wires) -> Array:
     G : float64[..., n_rows, n_cols], siemens, at least 0 (0: a dead cell); leading axes are further arrays
     wires : Wires
 
-    Returns M, float64[..., n_cols, n_rows], siemens: current into the virtual grounds of column j per volt on row i. Without
-    resistance it is G transposed. Raises `ConfigError` for impossible conductances. Time for n x n grows as n^4 and memory
-    as n^3 (64 x 64: some milliseconds and 4 MB; 256 x 256: 270 MB), so large layers want `wires.tile`.
+    Returns M, float64[..., n_cols, n_rows], siemens: current into the virtual grounds of column j per volt on row i.
+    Without resistance it is G transposed. Raises `ConfigError` for impossible conductances. Time for n x n grows as
+    n^4 and memory as n^3 (64 x 64: some milliseconds and 8 MB; 256 x 256: half a gigabyte): use tiles.
 
-    Method: nodal analysis with block elimination, row by row; see docs/wires.md.
+    Method: the nodal equations by block elimination, row by row; no resistance and no device is replaced by a small or
+    large one; see docs/wires.md.
 
     >>> G = np.full((2, 2), 1e-4)
     >>> print(1e6 * effective_matrix(G, Wires(row=100.0, column=100.0)))
-    [[97.10144928 98.04877153]
-     [96.16805261 97.08155696]]
+    [[ 99.00990099 100.        ]
+     [ 98.03921569  99.00990099]]
     """
     return _solve(check_conductances(G), wires, sensitivity=False)[0]
 
@@ -189,13 +193,13 @@ def linearise(G: ArrayLike, wires: Wires) -> tuple[Array, Array]:
     S[j, i] = dM[j, i]/dG[i, j] exactly. Between refreshes M ~ M_ref + S * (G - G_ref).T, elementwise (the effect that a
     device has on the currents of other devices is left out; `correction_error` measures it).
 
-    By the adjoint method S[j, i] is the voltage across device (i, j) with 1 V on row i alone, times the one with 1 V on the
-    sensed end of column j alone (Director and Rohrer, IEEE Trans. Circuit Theory 16, 318, 1969).
+    By the adjoint method S[j, i] is the voltage across device (i, j) with 1 V on row i alone, times the one with 1 V
+    on the sensed ends of column j alone (Director and Rohrer, IEEE Trans. Circuit Theory 16, 318, 1969).
 
     >>> M, S = linearise(np.full((2, 2), 1e-4), Wires(row=100.0, column=100.0))
     >>> print(S.round(4))
-    [[0.9423 0.9611]
-     [0.9246 0.942 ]]
+    [[0.9803 1.    ]
+     [0.9612 0.9803]]
     """
     M, S = _solve(check_conductances(G), wires, sensitivity=True)
     assert S is not None
@@ -215,20 +219,20 @@ def _pair(G: ArrayLike, G_new: ArrayLike) -> tuple[Array, Array]:
 
 
 def correction_error(G: ArrayLike, G_new: ArrayLike, wires: Wires) -> tuple[float, float]:
-    """Error of the elementwise correction from G to G_new against an exact solve, as fractions of the change of the currents.
+    """Error of the elementwise correction against an exact solve, as a fraction of the change of the currents.
 
     G, G_new : float64[..., n_rows, n_cols], siemens
     wires : Wires
 
-    Returns (with the correction, without): |M x - M_new x| / |M_new x - M_ref x|, each norm the root mean square over inputs
-    uniform in 0..1 V, where M = M_ref + S * (G_new - G).T, and M = M_ref + (G_new - G).T without. 0 where nothing changes.
-    Raises `ConfigError` for impossible conductances and shapes that differ.
+    Returns (with the correction, without): |M x - M_new x| / |M_new x - M_ref x|, each norm the root mean square over
+    inputs uniform in 0..1 V, where M = M_ref + S * (G_new - G).T with it, and M_ref + (G_new - G).T without. 0 where
+    nothing changes. Raises `ConfigError` for impossible conductances and shapes that differ.
 
     >>> G = np.full((8, 8), 5e-5)
     >>> G_new = G * np.linspace(0.9, 1.2, 8)
     >>> with_it, without = correction_error(G, G_new, Wires(row=1.0, column=1.0))
     >>> print(f"{with_it:.4f} {without:.4f}")
-    0.0048 0.0096
+    0.0016 0.0041
     """
     G, G_new = _pair(G, G_new)
     M_ref, S = linearise(G, wires)
@@ -248,12 +252,12 @@ def refresh_interval(G: ArrayLike, G_new: ArrayLike, wires: Wires, steps: int = 
         `wires.tolerance` of the currents
     steps : int >= 1
 
-    Returns at least 1, at most 2**31 - 1. The error is taken to grow at the fastest rate that is plausible: with the steps
-    (a drift) beyond the measured ones, with their square root (a random walk) below. Raises `ConfigError`.
+    Returns at least 1, at most 2**31 - 1. The error is taken to grow at the fastest rate that is plausible: with the
+    steps (a drift) beyond the measured ones, with their square root (a random walk) below. Raises `ConfigError`.
 
     >>> G = np.full((8, 8), 5e-5)
     >>> refresh_interval(G, 1.001 * G, Wires(row=1.0, column=1.0, tolerance=0.001), steps=100)
-    20785
+    69252
     """
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ConfigError(f"steps = {short(steps)}: must be a whole number of at least 1")

@@ -4,14 +4,14 @@ Everything is written in resistances of wires and conductances of devices, so th
 device without conductance are ordinary numbers (nothing is divided by either) and no step subtracts nearly equal
 numbers: wires of milliohms beside devices of megaohms cost no digits.
 
-In row i let D be the diagonal matrix of its devices, R the resistance matrix of its wire (the voltage lost at cell j per
-current taken at cell k) and b the voltages of the column wires below it. The voltages across its devices are
+In row i let D be the diagonal matrix of its devices, R the resistance matrix of its wire (the voltage lost at cell j
+per current taken at cell k) and b the voltages of the column wires at its cells. The voltages across its devices are
 
     V = F (1 v - b),   F = (I + R D)^-1,   and its currents   D V = E (1 v - b),   E = D F.
 
-Down the columns, let L be the conductance matrix seen from row i's column nodes towards the rows above, row i included. Behind a
-segment of r ohm it is P L with P = (I + r L)^-1; the next row adds its own E. This is block Gaussian elimination
-(a block-tridiagonal matrix, one block a row). All matrices I + r L are symmetric, diagonally dominant M-matrices.
+Down the columns, let L be the conductance matrix seen from row i's column nodes towards the rows above, row i included.
+Behind a segment of r ohm it is P L with P = (I + r L)^-1; the next row adds its own E. This is block Gaussian
+elimination of a block-tridiagonal matrix, one block a row. All I + r L are symmetric, diagonally dominant M-matrices.
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ def row_factors(G: Array, ends: Ends) -> Array:
     n = G.shape[-1]
     ends = ends.simplest(n)
     r = ends.segment
-    N = np.zeros((n, *G.shape))  # Norton current at cell j per volt on column k, of the cells from j to the floating end
+    N = np.zeros(
+        (n, *G.shape)
+    )  # Norton current at cell j per volt on column k, of the cells from j to the floating end
     t = np.empty((n, *G.shape[:-1]))
     seen = np.zeros(G.shape[:-1])  # conductance from cell j towards the floating end
     for j in range(n - 1, -1, -1):
@@ -114,23 +116,23 @@ def _chain(
     at 1 V, X the voltages per current fed into the nodes of a row.
     """
     n_rows, n = E.shape[-3:-1]
-    one = np.eye(n)
-    L = E[..., first, :, :]
-    fed = None  # Norton currents of the upper ends per volt on them
+    one: Array = np.eye(n, dtype=np.float64)
+    L: Array = E[..., first, :, :]
+    P = one
+    fed: Array | None = None  # Norton currents of the upper ends per volt on them
     if top is not None:
         L, fed = L + one / top, one / top
-    Ps, feds = [], []
+    Ps: list[Array] = []
+    feds: list[Array | None] = []
     for i in range(first, n_rows - 1):
-        if r == 0:
-            P = one
-            L = L + E[..., i + 1, :, :]
-        else:
-            P = np.linalg.inv(one + r * L)
-            L = P @ L + E[..., i + 1, :, :]
+        if r > 0:
+            P = _inverse(one + r * L)
+            L = P @ L
+        L = L + E[..., i + 1, :, :]
         Ps.append(P)
         feds.append(fed)
         fed = fed if fed is None else P @ fed
-    Q = np.linalg.inv(one + bottom * L)
+    Q = _inverse(one + bottom * L)
     Y = Q if fed is None else Q + bottom * (Q @ fed)
     X = bottom * Q
     for i in range(n_rows - 1, first - 1, -1):
@@ -144,3 +146,7 @@ def _chain(
             Fi = F[..., i, :, :]
             own_row = Fi @ (1 - X @ q[..., i, :, None])  # device voltages with this row at 1 V
             S[..., i] = own_row[..., 0] * np.einsum("...jk,...kj->...j", Fi, Y)
+
+
+def _inverse(A: Array) -> Array:
+    return np.asarray(np.linalg.inv(A), dtype=np.float64)

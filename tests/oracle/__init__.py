@@ -8,4 +8,6 @@ order     which sample is presented when
 network   networks, costs, true gradient, accuracy
 perturb   the perturbation of every parameter at a step
 rule      a chip that trains itself by multiplexed gradient descent, and backpropagation beside it
+wires     a crossbar with resistive wires by Kirchhoff's current law, dense
+ngspice   the same crossbars in a circuit simulator
 """
