@@ -3,12 +3,12 @@
     python bench/wires.py [--quick] [-o DIR]
 
 Square arrays, devices uniform in 1 to 100 uS, rows driven at the left, columns sensed at the bottom. Writes wires.json
-and wires.png. Half a minute on 2 cores, with --quick 5 s.
+and wires.png. A minute on 2 cores, with --quick 10 s.
 
 (a) The effective matrix M of one array, alone and with its sensitivity S, against factorisation and solves of the same
 nodal equations by scipy.sparse.linalg.splu, with the adjoint trick too (n right-hand sides) and its matrix assembled
-beforehand: three column orderings, right-hand sides in one call and one by one; the fastest of the six is the yardstick.
-All in turns; median over repeats; the matrices are compared. (b) Error of the elementwise correction as a fraction of
+beforehand: three column orderings, right-hand sides in one call and one by one; the fastest of the six counts. All in
+turns; median over repeats; the matrices are compared. (b) Error of the elementwise correction as a fraction of
 the change, root mean square over inputs 0..1 V; median and range over arrays, for three kinds of change. (c) What wires
 leave of the currents.
 """
@@ -88,15 +88,16 @@ def by_splu(A: csc_array, inputs: np.ndarray, outputs: np.ndarray, r: float, var
 
 
 def timed(work: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median seconds of each, in turns, and what they returned; the first round is not counted."""
+    """Median seconds of each, in turns, and what they returned. Each is called twice and the second time counts."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     results = {}
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         for name, call in work.items():
+            call()  # caches and memory as a caller of its own finds them
             began = time.perf_counter()
             results[name] = call()
             seconds[name].append(time.perf_counter() - began)
-    return {name: float(np.median(s[1:])) for name, s in seconds.items()}, results
+    return {name: float(np.median(s)) for name, s in seconds.items()}, results
 
 
 def measure_time(n: int, repeats: int, r: float = 1.0) -> dict[str, Any]:
