@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analogmgd.errors import ConfigError, ConvergenceError
-from analogmgd.wires import Wires, correction_error, effective_matrix, linearise, refresh_interval, tiles
+from analogmgd.wires import Wires, _norm, correction_error, effective_matrix, linearise, refresh_interval, tiles
 from analogmgd.wires_elimination import Ends, resistance_matrix
 from analogmgd.wires_nonlinear import Cubic, Sinh, currents, newton
 from oracle import ngspice
@@ -215,6 +215,12 @@ def test_correction_is_worth_having(r):
     assert with_it == pytest.approx(norm[0] / norm[2], rel=0.05)
     assert without == pytest.approx(norm[1] / norm[2], rel=0.05)
     assert with_it < without / 2
+
+
+def test_norm_is_the_root_mean_square_over_inputs():
+    """x uniform in 0..1: mean of x^2 is 1/3, of (x + y)^2 is 2/3 + 1/2, of (x - y)^2 is 2/3 - 1/2; outputs add."""
+    assert _norm(np.array([[2.0]])) == pytest.approx(np.sqrt(4 / 3))
+    assert _norm(np.array([[1.0, 1.0], [1.0, -1.0]])) == pytest.approx(np.sqrt(7 / 6 + 1 / 6))
 
 
 def test_correction_of_one_device_alone_is_of_second_order():
