@@ -21,7 +21,9 @@ _HOME = {
     "Chip": "chip",
     "Config": "config",
     "ConfigError": "errors",
+    "ConvergenceError": "errors",
     "Converters": "chip",
+    "Cubic": "wires_nonlinear",
     "DataError": "errors",
     "Dataset": "data",
     "Dense": "network",
@@ -30,10 +32,13 @@ _HOME = {
     "Network": "network",
     "Neuron": "chip",
     "Run": "config",
+    "Sinh": "wires_nonlinear",
     "Trace": "trace",
     "TraceError": "errors",
+    "Wires": "wires",
     "contact_sheet": "contact_sheet",
     "device": "devices",
+    "effective_matrix": "wires",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
@@ -50,7 +55,9 @@ __all__ = [
     "Chip",
     "Config",
     "ConfigError",
+    "ConvergenceError",
     "Converters",
+    "Cubic",
     "DataError",
     "Dataset",
     "Dense",
@@ -58,10 +65,13 @@ __all__ = [
     "Network",
     "Neuron",
     "Run",
+    "Sinh",
     "Trace",
     "TraceError",
+    "Wires",
     "contact_sheet",
     "device",
+    "effective_matrix",
     "export_trace",
     "gradient",
     "list_datasets",
@@ -78,7 +88,7 @@ if TYPE_CHECKING:
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
     from .devices import Device, device
-    from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
+    from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
     from .gradients import gradient
     from .network import Dense, Network
@@ -87,6 +97,8 @@ if TYPE_CHECKING:
     from .trace import Trace
     from .trace_release import release
     from .train import run_config, train
+    from .wires import Wires, effective_matrix
+    from .wires_nonlinear import Cubic, Sinh
 
 
 def __getattr__(name: str) -> Any:

@@ -169,7 +169,7 @@ class Block:
         return out
 
     def chips_counts(self) -> dict[str, np.ndarray]:
-        """pulses uint32[count, P] (writes of devices without pulses), saturated uint64[count, 3]; where there are such."""
+        """pulses uint32[count, P] (or writes), saturated uint64[count, 3]; where there are such."""
         counted = self.devices.counts if self.devices else {}
         return {name: np.ascontiguousarray(array[:, : self.count].T) for name, array in counted.items()}
 
