@@ -28,6 +28,7 @@ _HOME = {
     "Dataset": "data",
     "Dense": "network",
     "Device": "devices",
+    "Faults": "faults",
     "MGD": "rule",
     "Network": "network",
     "Neuron": "chip",
@@ -62,6 +63,7 @@ __all__ = [
     "Dataset",
     "Dense",
     "Device",
+    "Faults",
     "Network",
     "Neuron",
     "Run",
@@ -90,6 +92,7 @@ if TYPE_CHECKING:
     from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
+    from .faults import Faults
     from .gradients import gradient
     from .network import Dense, Network
     from .plot import plot_trace

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .device_block import DeviceBlock
+from .faults import FaultBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
 from .kernels import table as t
@@ -65,6 +66,8 @@ class Block:
         self.signal = rows(kernel.SIGNALS)
         self.first_bad = rows(1, np.dtype(np.int64))
         self.first_bad -= 1
+        broken = plan.mgd is not None and plan.chip.faults.any
+        self.faults = FaultBlock(plan, self.seed, self.ids, rows) if broken else None
         self.neuron, self.gain = self._variation(rows)
         self.no_spread = rows(0)
 
@@ -87,14 +90,23 @@ class Block:
 
     def _variation(self, rows) -> tuple[np.ndarray, np.ndarray]:
         """Device-to-device variation: neuron real[4 neurons or 0, lanes], gain real[P or 0, lanes]."""
-        plan, chip = self.plan, self.plan.chip
-        neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 else 0)
-        if len(neuron):  # what is not needed is not compiled
+        plan, chip, faults = self.plan, self.plan.chip, self.faults
+        dead = faults is not None and len(faults.dead) > 0
+        neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 or dead else 0)
+        if chip.neuron.spread > 0:  # what is not needed is not compiled
             draw.draw_neurons(self.seed, self.ids, plan.dtype.type(chip.neuron.spread), neuron)
+        elif dead:
+            neuron[0::4] = neuron[1::4] = 1
+        if faults is not None and dead:
+            faults.neurons(neuron)
         mismatch = chip.device.amplitude_mismatch
-        gain = rows(plan.n_params if mismatch > 0 and plan.mgd else 0)
-        if len(gain):
+        gain = rows(plan.n_params if plan.mgd and not plan.exact else 0)
+        if mismatch > 0 and len(gain):
             draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
+        elif len(gain):
+            gain[:] = 1
+        if faults is not None and len(faults.open):
+            gain[faults.open] = 0
         return neuron, gain
 
     def _prepare_mgd(self, rows) -> None:
@@ -119,7 +131,9 @@ class Block:
             multiple, np.zeros((2, multiple.size), plan.dtype),
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
-        self.devices = chip = DeviceBlock(plan, self.seed, self.ids, self.theta, rows) if plan.physical else None
+        self.devices = chip = (
+            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults) if plan.physical else None
+        )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
             words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
@@ -220,6 +234,8 @@ class Block:
             0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
         )  # fmt: skip
+        if self.faults is not None and len(self.faults.open) and not ideal:
+            grad[self.faults.open] = 0
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(samples.x))
 
     def sample_gradient(self, samples: Samples) -> np.ndarray:

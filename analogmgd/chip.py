@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from .devices import Device, device
+from .faults import Faults
 from .network import Network
 from .settings import Settings, number, whole
 
@@ -99,6 +100,7 @@ class Chip(Settings):
     device : Device, or the name of a preset
     neuron : Neuron
     converters : Converters
+    faults : Faults
     step_time : seconds one evaluation of the network takes, or a named scale: "chip-in-the-loop" (1 ms),
         "mem-compute" (10 ns), "superconducting" (200 ps)
 
@@ -111,6 +113,7 @@ class Chip(Settings):
     device: Device = Device()
     neuron: Neuron = Neuron()
     converters: Converters = Converters()
+    faults: Faults = Faults()
     step_time: Annotated[float, BeforeValidator(_seconds), Field(gt=0)] = 1e-3
 
     def __init__(self, network: Network, **settings: Any) -> None:

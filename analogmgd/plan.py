@@ -75,6 +75,16 @@ def check_data(chip: Chip, data: Dataset) -> None:
         )
 
 
+def check_faults(chip: Chip) -> None:
+    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
+    net = chip.network
+    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
+    if problem is None and chip.faults.devices and chip.device.w_max is None:
+        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is not None:
+        raise ConfigError(problem)
+
+
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
     """Targets as the cost sees them: label smoothing applied."""
     s = targets.dtype.type(chip.network.label_smoothing)
@@ -102,6 +112,7 @@ class Plan:
 
     def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
         check_data(config.chip, data)
+        check_faults(config.chip)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -135,13 +146,18 @@ class Plan:
     def codes(self) -> bool:
         """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
         mgd = self.mgd
-        exact = self.chip.device.amplitude_mismatch == 0
-        return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
+        return mgd is not None and mgd.perturbation in ("random", "walsh") and self.exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether every perturbation has the size it is believed to have."""
+        return self.chip.device.amplitude_mismatch == 0 and not self.chip.faults.lines
 
     @property
     def physical(self) -> bool:
         """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
-        return self.mgd is not None and not (self.chip.device.plain and self.chip.converters.plain)
+        chip = self.chip
+        return self.mgd is not None and not (chip.device.plain and chip.converters.plain and not chip.faults.any)
 
     @cached_property
     def law(self) -> np.ndarray:

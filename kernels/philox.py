@@ -28,7 +28,8 @@ from .simd import filled, lanes_of, load, resized, store, width_of
     PULSE,
     READ,
     CONVERTER,
-) = range(14)
+    FAULT,
+) = range(15)
 
 M0 = np.uint64(0xD2511F53)
 M1 = np.uint64(0xCD9E8D57)

@@ -1,9 +1,10 @@
 """Writes of devices that are not ideal: whole pulses whose step depends on the state, bounds, levels, write noise.
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
-law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
-and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is subtracted
-from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no
+law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept,
+counts, xi, and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is
+subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a device
+lives for. An array that the law does not need has no
 rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
@@ -130,7 +131,9 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi, aging, _ = device
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi, aging, _ = (
+        device
+    )
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -167,6 +170,10 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     if carry.shape[0] > 0:
                         store(carry, p, v, x - m)
                     x = m
+                if high.shape[0] > 0:  # what is stuck is not written
+                    x = where(load(high, p, v) == load(low, p, v), 0.0, x)
+                if limit.shape[0] > 0:
+                    x = where(load(counted, p, v) >= load(limit, p, v), 0.0, x)
                 store(counts, p - first, v, x)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
@@ -197,6 +204,8 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     for v in range(0, lanes_of(theta), width_of(theta)):
                         m = load(counts, p - first, v)
                         here = where(m < 0.0, -m, m) > real(i)
+                        if limit.shape[0] > 0:
+                            here = here & (load(counted, p, v) < load(limit, p, v))
                         if any_lane(here):
                             if law[C2C] > 0.0 and not fresh:
                                 block = (number * slots + 2 + i) * blocks + q
@@ -230,7 +239,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
 @leaf
 def hold(n, theta, device):
     """What the network sees of the devices at step n, where they change by themselves: now and then."""
-    held, offset, kept, aging = device[1], device[8], device[11], device[14]
+    held, offset, kept, aging = device[1], device[8], device[12], device[15]
     every = np.int64(aging[0][AGE_EVERY])
     if every > 0 and n % every == 0:
         for p in range(theta.shape[0]):

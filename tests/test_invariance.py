@@ -154,6 +154,22 @@ AGES = {
     "rest": st.sampled_from([0.0, 0.2]),
 }
 READS = {"read_noise": maybe, "read_noise_slope": maybe}
+FAULTS = {
+    "rows": st.sampled_from([0.0, 0.2]),
+    "columns": st.sampled_from([0.0, 0.2]),
+    "neurons": st.sampled_from([0.0, 0.2]),
+    "neuron_output": st.sampled_from([0.0, 0.3]),
+    "dead_rows": st.sampled_from([(), ((0, 0),)]),
+    "dead_columns": st.sampled_from([(), ((0, 0),)]),
+    "dead_neurons": st.sampled_from([(), ((0, 0),)]),
+    "endurance": st.none() | st.floats(1, 20),
+}
+STUCK = {
+    "stuck_low": st.sampled_from([0.0, 0.1]),
+    "stuck_high": st.sampled_from([0.0, 0.1]),
+    "stuck_random": st.sampled_from([0.0, 0.1]),
+    "stuck": st.sampled_from([(), ((0, "plus", 0.3),)]),
+}
 NEURON = {"spread": st.just(0.0) | small}
 CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
 BITS = {
@@ -167,7 +183,7 @@ BITS = {
     "cost_of": st.sampled_from(["change", "cost"]),
     "cost_range": st.sampled_from([0.05, 1.0]),
 }
-CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "step_time": small}
+CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
     "seed": st.integers(0, 2**64 - 1),
@@ -187,6 +203,7 @@ def test_every_option_is_drawn():
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
         (am.Device, set(DEVICE).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
         (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
     choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
@@ -259,9 +276,16 @@ def networks(draw):
 @st.composite
 def cases(draw, rules):
     network = draw(networks())
+    device = draw(devices())
+    faults = draw_all(draw, FAULTS) if draw(st.booleans()) else {}
+    if faults and device.w_max is not None:
+        faults |= draw_all(draw, STUCK)
+    if faults.get("endurance"):
+        faults["endurance_spread"] = draw(maybe)
     chip = am.Chip(
         network,
-        device=draw(devices()),
+        device=device,
+        faults=am.Faults(**faults),
         neuron=am.Neuron(**draw_all(draw, NEURON)),
         converters=am.Converters(**draw_all(draw, CONVERTERS | (BITS if draw(st.booleans()) else {}))),
         **draw_all(draw, CHIP),
