@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .device_law import Devices, ages, populate
+from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
 from .kernels import draw
 from .kernels import table as t
@@ -59,6 +59,14 @@ class DeviceBlock:
         self.held[:] = theta
         self._start(plan, drawn)
         theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
+        noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
+        self.kept = rows(shape[0] if device.ages and noise > 0 else 0)
+        if noise > 0:  # they were written, too
+            first = noise * normals(FIRST_WRITE)
+            if len(drawn.high):
+                first[drawn.high == drawn.low] = 0  # but what is stuck is not
+            theta += first
+            self.kept[:] = first[: len(self.kept)]
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0], np.dtype(np.uint32))
@@ -70,7 +78,6 @@ class DeviceBlock:
         if faults is not None and len(faults.open):
             aging = tuple(np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging)
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
-        self.kept = rows(shape[0] if device.ages and plan.law[t.WRITE_NOISE] > 0 else 0)
         self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
         self.state = (self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated)

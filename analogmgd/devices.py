@@ -43,7 +43,8 @@ class Device(Settings):
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
     w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
-    write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse
+    write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse,
+        the first programming included
     levels : number of values between w_min and w_max for write = "quantised"
     rounding : "stochastic" | "nearest" | "carried": how dw becomes whole pulses or levels; carried keeps the remainder
         for the next write

@@ -245,7 +245,7 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
-            rows += 10 * self.physical
+            rows += 24 * self.physical  # some of them while it is built
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
