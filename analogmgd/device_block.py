@@ -55,10 +55,12 @@ class DeviceBlock:
             low, high = faults.bounds(drawn.low, drawn.high, shape[1])
             offset = np.where(faults.open, 0, drawn.offset) if len(faults.open) and len(drawn.offset) else drawn.offset
             drawn = replace(drawn, low=low, high=high, offset=offset.astype(plan.dtype))
-        self.held = rows(shape[0])
-        self.held[:] = theta
-        self._start(plan, drawn)
-        theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
+        state = plan.law[t.WRITES] != t.WRITES_PLAIN
+        self.held = rows(shape[0] if state else 0)
+        if state:
+            self.held[:] = theta
+            self._start(plan, drawn)
+            theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
         noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
         self.kept = rows(shape[0] if device.ages and noise > 0 else 0)
         if noise > 0:  # they were written, too
@@ -69,7 +71,7 @@ class DeviceBlock:
             self.kept[:] = first[: len(self.kept)]
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
         self.carry = rows(shape[0] if carried else 0)
-        self.counted = rows(shape[0], np.dtype(np.uint32))
+        self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
         self.limit = faults.limit if faults is not None else rows(0, np.dtype(np.uint32))
         counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
         copied = aligned_like(rows)
@@ -87,7 +89,7 @@ class DeviceBlock:
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
         names |= {"adc": self.readout.columns}
         self.drawn = {name: array for name, array in names.items() if len(array)}
-        self.counts = {"pulses": self.counted, "saturated": self.readout.saturated[: t.SPARE]}
+        self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         self.lanes = (*self.arrays, *self.aging, *self.readout.arrays, *self.state)
         self._tables = plan.law, plan.about, plan.reading
 

@@ -184,10 +184,14 @@ class Device(Settings):
             raise ValueError(f"model = {self.model!r}: no step is left of a nominal device: {up:g} up, {down:g} down")
 
     @property
-    def plain(self) -> bool:
+    def stateless(self) -> bool:
         """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
-        bare = self.w_min is None and self.write_noise == 0 and not self.ages and not self.noisy_reads
-        return self.write in ("ideal", "noisy") and bare
+        return self.write in ("ideal", "noisy") and self.w_min is None and self.write_noise == 0 and not self.ages
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network sees theta, too, and nothing else."""
+        return self.stateless and not self.noisy_reads
 
     @property
     def noisy_reads(self) -> bool:

@@ -162,7 +162,19 @@ class Plan:
     @cached_property
     def law(self) -> np.ndarray:
         """How such devices are written, float64[LAW]."""
-        return law(self.chip.device)
+        out = law(self.chip.device)
+        faults = self.chip.faults
+        if self.chip.device.stateless and not (faults.devices or faults.lines or faults.endurance):
+            out[t.WRITES] = t.WRITES_PLAIN
+        out[t.STUCK] = faults.devices or faults.lines
+        return out
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """What a run counts for each chip, see `trace_schema.COUNTS`."""
+        if not self.physical:
+            return ()
+        return ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
 
     @cached_property
     def about(self) -> np.ndarray:

@@ -169,7 +169,7 @@ def run_config(
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),
-        counts=("pulses", "saturated") if plan.physical else (),
+        counts=plan.counts,
     )
     from .trace import check_fits
 

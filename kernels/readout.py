@@ -14,7 +14,7 @@ from numba.extending import overload
 from .jit import FLAGS, leaf
 from .perturb import BLOCKS, normals
 from .philox import READ
-from .simd import floor, fma, lanes_of, load, sqrt, store, where, width_of
+from .simd import filled, floor, fma, lanes_of, load, sqrt, store, where, width_of
 from .table import (
     ADC_RANGE,
     ADC_STEP,
@@ -82,24 +82,64 @@ def columns_read(theta, w0, b0, n_in, n_out, work, x, z, first, copy, readout):
     step, high = real(about[ADC_STEP]), real(about[ADC_RANGE])
     base = copy * (xi.shape[0] // 2) + first
     for v in range(0, lanes_of(theta), width_of(theta)):
-        for j in range(n_out):
-            a = load(work, z + j, v)
-            if xi.shape[0] > 0:
-                t = load(theta, b0 + j, v)
-                s = fma(where(t < 0.0, -t, t), slope, rest)
-                total = fma(s, s, rest * rest)
-                for i in range(n_in):
-                    t = load(theta, w0 + j * n_in + i, v)
-                    u = load(work, x + i, v)
-                    s = fma(where(t < 0.0, -t, t), slope, rest)
-                    total = fma(u * u, fma(s, s, rest * rest), total)
-                a = fma(sqrt(total), load(xi, base + j, v), a)
-            if step > 0.0:
+        if xi.shape[0] > 0:
+            drive = filled(real(1.0), theta)  # what drives the biases, too
+            for i in range(n_in):
+                u = load(work, x + i, v)
+                drive = fma(u, u, drive)
+            common = drive * (rest * rest)
+            j = 0
+            if slope > 0.0:
+                while j + 4 <= n_out:
+                    add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base)
+                    j += 4
+            while j < n_out:
+                if slope > 0.0:
+                    s = sigma(theta, b0 + j, v, rest, slope)
+                    total = fma(s, s, common)
+                    for i in range(n_in):
+                        s = sigma(theta, w0 + j * n_in + i, v, rest, slope) * load(work, x + i, v)
+                        total = fma(s, s, total)
+                else:
+                    total = common + common
+                store(work, z + j, v, fma(sqrt(total), load(xi, base + j, v), load(work, z + j, v)))
+                j += 1
+        if step > 0.0:
+            for j in range(n_out):
+                a = load(work, z + j, v)
                 if columns.shape[0] > 0:
                     q = 2 * (first + j)
                     a = fma(a, load(columns, q, v), load(columns, q + 1, v))
-                a = convert(a, -high, high, step, saturated, COLUMN, v)
-            store(work, z + j, v, a)
+                store(work, z + j, v, convert(a, -high, high, step, saturated, COLUMN, v))
+
+
+@leaf
+def sigma(theta, p, v, rest, slope):
+    """Read noise of the device that holds weight p."""
+    t = load(theta, p, v)
+    return fma(where(t < 0.0, -t, t), slope, rest)
+
+
+@leaf
+def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base):
+    """Noise of four columns at a time, each a sum of its own."""
+    s0 = sigma(theta, b0 + j, v, rest, slope)
+    s1 = sigma(theta, b0 + j + 1, v, rest, slope)
+    s2 = sigma(theta, b0 + j + 2, v, rest, slope)
+    s3 = sigma(theta, b0 + j + 3, v, rest, slope)
+    t0, t1, t2, t3 = fma(s0, s0, common), fma(s1, s1, common), fma(s2, s2, common), fma(s3, s3, common)
+    p = w0 + j * n_in
+    for i in range(n_in):
+        u = load(work, x + i, v)
+        s0 = sigma(theta, p + i, v, rest, slope) * u
+        s1 = sigma(theta, p + n_in + i, v, rest, slope) * u
+        s2 = sigma(theta, p + 2 * n_in + i, v, rest, slope) * u
+        s3 = sigma(theta, p + 3 * n_in + i, v, rest, slope) * u
+        t0, t1, t2, t3 = fma(s0, s0, t0), fma(s1, s1, t1), fma(s2, s2, t2), fma(s3, s3, t3)
+    store(work, z + j, v, fma(sqrt(t0), load(xi, base + j, v), load(work, z + j, v)))
+    store(work, z + j + 1, v, fma(sqrt(t1), load(xi, base + j + 1, v), load(work, z + j + 1, v)))
+    store(work, z + j + 2, v, fma(sqrt(t2), load(xi, base + j + 2, v), load(work, z + j + 2, v)))
+    store(work, z + j + 3, v, fma(sqrt(t3), load(xi, base + j + 3, v), load(work, z + j + 3, v)))
 
 
 @leaf

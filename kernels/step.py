@@ -16,7 +16,7 @@ from .jit import entry, inner, leaf
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .pulse import hold_on, write_on
+from .pulse import hold_on, is_plain, write_on
 from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
@@ -107,7 +107,7 @@ def make_steps(form: int):
         scale2 = amplitude if form == GAINS else real(1.0)
         # A write that is nothing but theta -= eta G is done while G is read.
         plain = reals[t.SIGMA_THETA] == 0.0 and reals[t.WEIGHT_DECAY] == 0.0 and reals[t.MOMENTUM] == 0.0
-        plain = plain and kind != t.SEQUENTIAL and len(device) == 0
+        plain = plain and kind != t.SEQUENTIAL and is_plain(device)
         direct = plain and not analog and tau_theta == 1 and ints[t.KEEP_GRADIENT] == 0
         one_turn = kind == t.SEQUENTIAL and not analog
         four_plus = fours[0:4]

@@ -70,10 +70,11 @@ CONSTANT, COSINE, INVERSE = range(3)
     RATE_UP,
     RATE_DOWN,
     Z_SHIFT,
+    STUCK,
     LAW,
-) = range(16)
+) = range(17)
 
-WRITES_DIRECT, WRITES_AT_ONCE, WRITES_PULSES = range(3)
+WRITES_DIRECT, WRITES_AT_ONCE, WRITES_PULSES, WRITES_PLAIN = range(4)  # plain: no state but theta
 SLOPED, EXPONENTIAL, POWER = range(3)  # SLOPED: constant, linear and soft bounds
 STOCHASTIC, NEAREST, CARRIED = range(3)
 RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a fraction of
