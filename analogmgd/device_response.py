@@ -47,7 +47,7 @@ def draw_devices(device: Device, count: int, seed: int = 0) -> tuple[Devices, np
     return populate(device, normals, exp, (1, lanes)), ids
 
 
-def response(
+def device_response(
     device: Device | str,
     pulses: Sequence[int] = (500, -500),
     devices: int = 5,
@@ -63,7 +63,7 @@ def response(
 
     Returns a `Response`. Raises ConfigError for devices that are not pulsed.
 
-    >>> float(response(Device(model="constant", dw_min=0.25, w_min=-1, w_max=1), [3, -1], 1).w[-1, 0])
+    >>> float(device_response(Device(model="constant", dw_min=0.25, w_min=-1, w_max=1), [3, -1], 1).w[-1, 0])
     -0.5
     """
     if isinstance(device, str):
@@ -84,3 +84,6 @@ def response(
     )  # fmt: skip
     numbers: dict[str, Any] = {name: array[0, :devices] for name, array in vars(drawn).items() if len(array)}
     return Response((out - offset)[:, :devices] / device.scale, numbers)
+
+
+response = device_response  # its name within this module's own subject

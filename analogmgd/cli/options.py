@@ -116,7 +116,12 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--clip", "rule.clip", NUMBER, "largest |C_ac| that is let through"),
     ),
     "Hardware": (
-        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`"),
+        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`; --set device.c2c=0 changes it"),
+        Setting("--device-scale", "device.scale", NUMBER, "theta per w of the devices"),
+        Setting("--write", "device.write", "WORD", "ideal, noisy, quantised, pulsed; by default what the device says"),
+        Setting("--levels", "device.levels", WHOLE, "of quantised writes"),
+        Setting("--rounding", "device.rounding", "WORD", "to pulses or levels: stochastic, nearest, carried"),
+        Setting("--max-pulses", "device.max_pulses", WHOLE, "pulses a device gets in one write at most"),
         Setting("--neuron-spread", "neuron.spread", NUMBER, "sigma_a: spread from neuron to neuron"),
         Setting("--sigma-c", "converters.sigma_C", NUMBER, "noise of the measured cost"),
         Setting("--sigma-theta", "device.sigma_theta", NUMBER, "noise of a parameter update"),
