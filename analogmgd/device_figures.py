@@ -99,8 +99,9 @@ def nominal(device: Device) -> Device:
 def drawn_device(device: Device, drawn: Mapping[str, np.ndarray], number: int) -> Device:
     """One of the devices that `device_response.Response.drawn` speaks of, as a `Device` without spread.
 
-    >>> from analogmgd.device_response import device_response
-    >>> response = device_response("ecram", [1], devices=3)
+    >>> from analogmgd import device
+    >>> from analogmgd.device_response import response as respond
+    >>> response = respond("ecram", [1], devices=3)
     >>> one = drawn_device(device("ecram"), response.drawn, 2)
     >>> one.w_max == response.drawn["high"][2], one.dw_spread
     (True, 0.0)
