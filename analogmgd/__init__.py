@@ -34,10 +34,12 @@ _HOME = {
     "TraceError": "errors",
     "contact_sheet": "contact_sheet",
     "device": "devices",
+    "device_response": "device_response",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
     "load_dataset": "data",
+    "plot_devices": "plot_devices",
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
@@ -62,10 +64,12 @@ __all__ = [
     "TraceError",
     "contact_sheet",
     "device",
+    "device_response",
     "export_trace",
     "gradient",
     "list_datasets",
     "load_dataset",
+    "plot_devices",
     "plot_trace",
     "release",
     "run_config",
@@ -77,12 +81,14 @@ if TYPE_CHECKING:
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
+    from .device_response import device_response
     from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
     from .export import export_trace
     from .gradients import gradient
     from .network import Dense, Network
     from .plot import plot_trace
+    from .plot_devices import plot_devices
     from .rule import MGD, Backprop
     from .trace import Trace
     from .trace_release import release
