@@ -21,20 +21,26 @@ _HOME = {
     "Chip": "chip",
     "Config": "config",
     "ConfigError": "errors",
+    "ConvergenceError": "errors",
     "Converters": "chip",
+    "Cubic": "wires_nonlinear",
     "DataError": "errors",
     "Dataset": "data",
     "Dense": "network",
     "Device": "devices",
+    "Faults": "faults",
     "MGD": "rule",
     "Network": "network",
     "Neuron": "chip",
     "Run": "config",
+    "Sinh": "wires_nonlinear",
     "Trace": "trace",
     "TraceError": "errors",
+    "Wires": "wires",
     "contact_sheet": "contact_sheet",
     "device": "devices",
     "device_response": "device_response",
+    "effective_matrix": "wires",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
@@ -52,19 +58,25 @@ __all__ = [
     "Chip",
     "Config",
     "ConfigError",
+    "ConvergenceError",
     "Converters",
+    "Cubic",
     "DataError",
     "Dataset",
     "Dense",
     "Device",
+    "Faults",
     "Network",
     "Neuron",
     "Run",
+    "Sinh",
     "Trace",
     "TraceError",
+    "Wires",
     "contact_sheet",
     "device",
     "device_response",
+    "effective_matrix",
     "export_trace",
     "gradient",
     "list_datasets",
@@ -83,8 +95,9 @@ if TYPE_CHECKING:
     from .data import Dataset, list_datasets, load_dataset
     from .device_response import device_response
     from .devices import Device, device
-    from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
+    from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
+    from .faults import Faults
     from .gradients import gradient
     from .network import Dense, Network
     from .plot import plot_trace
@@ -93,6 +106,8 @@ if TYPE_CHECKING:
     from .trace import Trace
     from .trace_release import release
     from .train import run_config, train
+    from .wires import Wires, effective_matrix
+    from .wires_nonlinear import Cubic, Sinh
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,9 @@ MAPPINGS = {"one-sided": t.ONE_SIDED, "symmetric": t.SYMMETRIC, "reference": t.R
 SHORTEST = 0.01  # lifetime of a device, as a part of the nominal one
 ROUNDINGS = {"stochastic": t.STOCHASTIC, "nearest": t.NEAREST, "carried": t.CARRIED}
 # Which standard normal of a device is which; part of what a seed means: only append.
-W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE, NU_PLUS, NU_MINUS, LIFETIME = range(10)
+(
+    W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE, NU_PLUS, NU_MINUS, LIFETIME, FIRST_WRITE,
+) = range(11)  # fmt: skip
 
 
 @dataclass(frozen=True)

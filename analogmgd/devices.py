@@ -43,7 +43,8 @@ class Device(Settings):
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
     w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
-    write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse
+    write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse,
+        the first programming included
     levels : number of values between w_min and w_max for write = "quantised"
     rounding : "stochastic" | "nearest" | "carried": how dw becomes whole pulses or levels; carried keeps the remainder
         for the next write
@@ -70,9 +71,11 @@ class Device(Settings):
     drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
         last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
     lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or None; lifetime_spread : relative
+    read_noise, read_noise_slope : a conductance g is read as g + (read_noise + read_noise_slope g) xi, a fresh draw
+        for each device and evaluation (in units of w, and relative)
     drift_every : steps after which what the network sees is brought up to date
-    joules_per_pulse, seconds_per_pulse : for estimates of energy and write time; pulses of all devices of a chip are
-        taken to be applied at once, so the time of a write is that of the largest number of pulses allowed
+    joules_per_pulse, joules_per_read, seconds_per_pulse : of one device, for the estimates of energy and of the time
+        for pulses (of all devices at once, and in turn) in a trace's summary
 
     Sources: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184; presets: `PRESETS`.
 
@@ -127,7 +130,10 @@ class Device(Settings):
     lifetime: Positive | None = None
     lifetime_spread: NonNegative = 0.0
     rest: Real = 0.0
+    read_noise: NonNegative = 0.0
+    read_noise_slope: NonNegative = 0.0
     joules_per_pulse: NonNegative = 0.0
+    joules_per_read: NonNegative = 0.0
     seconds_per_pulse: NonNegative = 0.0
 
     def __init__(self, /, **settings: Any) -> None:
@@ -178,10 +184,19 @@ class Device(Settings):
             raise ValueError(f"model = {self.model!r}: no step is left of a nominal device: {up:g} up, {down:g} down")
 
     @property
-    def plain(self) -> bool:
+    def stateless(self) -> bool:
         """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
-        bare = self.w_min is None and self.write_noise == 0 and not self.ages
-        return self.write in ("ideal", "noisy") and bare
+        return self.write in ("ideal", "noisy") and self.w_min is None and self.write_noise == 0 and not self.ages
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network sees theta, too, and nothing else."""
+        return self.stateless and not self.noisy_reads
+
+    @property
+    def noisy_reads(self) -> bool:
+        """Whether a reading of the devices has noise."""
+        return self.read_noise > 0 or self.read_noise_slope > 0
 
     @property
     def ages(self) -> bool:

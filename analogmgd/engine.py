@@ -197,10 +197,10 @@ class Engine:
         return np.concatenate([r.block.chips_theta() for r in self.runners])
 
     @property
-    def pulses(self) -> np.ndarray | None:
-        """uint32[chips, P], pulses each device has got; None where they are not counted."""
-        parts = [r.block.chips_pulses() for r in self.runners]
-        return None if parts[0] is None else np.concatenate([part for part in parts if part is not None])
+    def counts(self) -> dict[str, np.ndarray]:
+        """What is counted, by name, first axis chips; see `trace_schema.COUNTS`."""
+        parts = [r.block.chips_counts() for r in self.runners]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def first_bad(self) -> dict[int, int]:
         """chip id -> step whose cost was the first that is not finite."""

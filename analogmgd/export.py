@@ -159,8 +159,8 @@ def arrays(trace: Trace) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], 
     loose = {"chips/id": trace.chips, "final/diverged_step": diverged_steps(trace)}
     if trace.ended:
         loose["final/theta"] = trace.theta
-        if trace.pulses is not None:
-            loose["final/pulses"] = trace.pulses
+        counts = {"final/pulses": trace.pulses, "final/saturated": trace.saturated}
+        loose |= {path: array for path, array in counts.items() if array is not None}
     for path, array in loose.items():
         yield path, array.shape, array.dtype, iter([array])
 

@@ -17,6 +17,7 @@ from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
+from .readout import reading
 from .rule import MGD
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
@@ -74,6 +75,16 @@ def check_data(chip: Chip, data: Dataset) -> None:
         )
 
 
+def check_faults(chip: Chip) -> None:
+    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
+    net = chip.network
+    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
+    if problem is None and chip.faults.devices and chip.device.w_max is None:
+        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is not None:
+        raise ConfigError(problem)
+
+
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
     """Targets as the cost sees them: label smoothing applied."""
     s = targets.dtype.type(chip.network.label_smoothing)
@@ -101,6 +112,7 @@ class Plan:
 
     def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
         check_data(config.chip, data)
+        check_faults(config.chip)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -134,23 +146,45 @@ class Plan:
     def codes(self) -> bool:
         """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
         mgd = self.mgd
-        exact = self.chip.device.amplitude_mismatch == 0
-        return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
+        return mgd is not None and mgd.perturbation in ("random", "walsh") and self.exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether every perturbation has the size it is believed to have."""
+        return self.chip.device.amplitude_mismatch == 0 and not self.chip.faults.lines
 
     @property
     def physical(self) -> bool:
-        """Whether the devices have a state of their own, which is written as `kernels.pulse` says."""
-        return self.mgd is not None and not self.chip.device.plain
+        """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
+        chip = self.chip
+        return self.mgd is not None and not (chip.device.plain and chip.converters.plain and not chip.faults.any)
 
     @cached_property
     def law(self) -> np.ndarray:
         """How such devices are written, float64[LAW]."""
-        return law(self.chip.device)
+        out = law(self.chip.device)
+        faults = self.chip.faults
+        if self.chip.device.stateless and not (faults.devices or faults.lines or faults.endurance):
+            out[t.WRITES] = t.WRITES_PLAIN
+        out[t.STUCK] = faults.devices or faults.lines
+        return out
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """What a run counts for each chip, see `trace_schema.COUNTS`."""
+        if not self.physical:
+            return ()
+        return ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
 
     @cached_property
     def about(self) -> np.ndarray:
         """What such devices do between writes, float64[AGING]."""
         return about(self.chip.device, self.iteration_seconds)
+
+    @cached_property
+    def reading(self) -> np.ndarray:
+        """How columns are read, float64[READOUT]."""
+        return reading(self.chip)
 
     @property
     def iteration_seconds(self) -> float:
@@ -223,7 +257,7 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
-            rows += 10 * self.physical
+            rows += 24 * self.physical  # some of them while it is built
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each

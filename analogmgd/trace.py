@@ -228,6 +228,11 @@ class Trace:
         return self._final["pulses"] if self.ended and "pulses" in self._final else None
 
     @property
+    def saturated(self) -> Array | None:
+        """uint64 (chips, 3), conversions that were cut: of inputs, columns, the cost; None without converters."""
+        return self._final["saturated"] if self.ended and "saturated" in self._final else None
+
+    @property
     def diverged(self) -> dict[int, int]:
         """Chip id -> step at which its parameters stopped being finite."""
         steps = self._store.read("final/diverged_step")

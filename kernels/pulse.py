@@ -1,16 +1,16 @@
 """Writes of devices that are not ideal: whole pulses whose step depends on the state, bounds, levels, write noise.
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
-law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi,
-and the tuple `aging`. `held` real[P] is the state when it was written, `offset` what is subtracted
-from it for the network to see, `kept` the write noise that is added. An array that the law does not need has no
+law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept,
+counts, xi, and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is
+subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a device
+lives for. An array that the law does not need has no
 rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numba.extending import overload
 
 from .aging import decayed
@@ -18,6 +18,7 @@ from .jit import FLAGS, inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
 from .philox import PULSE, WRITE, words4
+from .readout import is_empty
 from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
 from .table import (
     AGE_EVERY,
@@ -41,11 +42,13 @@ from .table import (
     ROUNDING,
     SIGMA_THETA,
     STOCHASTIC,
+    STUCK,
     WEIGHT_DECAY,
     WRITE_NOISE,
     WRITES,
     WRITES_AT_ONCE,
     WRITES_DIRECT,
+    WRITES_PLAIN,
     Z_SHIFT,
 )
 from .update import write
@@ -130,7 +133,9 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, kept, counts, xi, aging = device
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi, aging, _ = (
+        device
+    )
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -152,7 +157,8 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
         if stochastic:
             for i in range(some):
                 words4(seed, ids, np.uint64(PULSE), np.uint64(number * slots * blocks + q + i), words, 4 * i)
-        # what is asked for, as whole granules where there are such
+        # what is asked for, as whole granules where there are such; which groups of four parameters get any
+        active = np.int64(0)
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
@@ -167,9 +173,16 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     if carry.shape[0] > 0:
                         store(carry, p, v, x - m)
                     x = m
+                if law[STUCK] > 0.0:  # what is stuck is not written
+                    x = where(load(high, p, v) == load(low, p, v), 0.0, x)
+                if limit.shape[0] > 0:
+                    x = where(load(counted, p, v) >= load(limit, p, v), 0.0, x)
                 store(counts, p - first, v, x)
+                if any_lane(x != 0.0):
+                    active |= 1 << ((p - first) >> 2)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
+        written = active
         if aging[1].shape[0] > 0:
             for p in range(first, last):
                 wake(n, held, counts, always, aging, p, p - first)
@@ -189,19 +202,22 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     store(counted, p, v, where(m == 0.0, c, c + one))
         else:
             i = np.int64(0)
-            more = True
-            while more:
-                more = False
-                fresh = False
+            while active != 0:
+                if law[C2C] > 0.0:
+                    block = (number * slots + 2 + i) * blocks + q
+                    normals_of(active, seed, ids, PULSE, block, some, words, xi)
+                still = np.int64(0)
                 for p in range(first, last):
+                    g = (p - first) >> 2
+                    if (active >> g) & 1 == 0:
+                        continue
                     for v in range(0, lanes_of(theta), width_of(theta)):
                         m = load(counts, p - first, v)
-                        here = where(m < 0.0, -m, m) > real(i)
+                        size = where(m < 0.0, -m, m)
+                        here = size > real(i)
+                        if limit.shape[0] > 0:
+                            here = here & (load(counted, p, v) < load(limit, p, v))
                         if any_lane(here):
-                            if law[C2C] > 0.0 and not fresh:
-                                block = (number * slots + 2 + i) * blocks + q
-                                normals(seed, ids, PULSE, block, some, words, xi)
-                                fresh = True
                             h = load(held, p, v)
                             after = pulse(
                                 h, load(xi, p - first, v), m > 0.0, up, down, slope_up, slope_down, high, low, law, p, v
@@ -209,11 +225,15 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                             store(held, p, v, where(here, after, h))
                             c = load(counted, p, v)
                             store(counted, p, v, where(here, c + one, c))
-                            more = more or any_lane(where(m < 0.0, -m, m) > real(i + 1))
+                            if any_lane(size > real(i + 1)):
+                                still |= 1 << g
+                active = still
                 i += 1
         if noise > 0.0:
-            normals(seed, ids, PULSE, (number * slots + 1) * blocks + q, some, words, xi)
+            normals_of(written, seed, ids, PULSE, (number * slots + 1) * blocks + q, some, words, xi)
         for p in range(first, last):
+            if not always and (written >> ((p - first) >> 2)) & 1 == 0:
+                continue
             for v in range(0, lanes_of(theta), width_of(theta)):
                 seen = load(held, p, v)
                 if offset.shape[0] > 0:
@@ -227,10 +247,24 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
 
 
+@inner
+def normals_of(groups, seed, ids, stream, block, blocks, words, out):
+    """`normals`, at least in those groups of four whose bit is set."""
+    few = 0
+    for g in range(blocks):
+        few += (groups >> g) & 1
+    if 4 * few > 3 * blocks:
+        normals(seed, ids, stream, block, blocks, words, out)
+    else:
+        for g in range(blocks):
+            if (groups >> g) & 1:
+                normals(seed, ids, stream, block + g, 1, words, out[4 * g : 4 * g + 4])
+
+
 @leaf
 def hold(n, theta, device):
     """What the network sees of the devices at step n, where they change by themselves: now and then."""
-    held, offset, kept, aging = device[1], device[8], device[11], device[14]
+    held, offset, kept, aging = device[1], device[8], device[12], device[15]
     every = np.int64(aging[0][AGE_EVERY])
     if every > 0 and n % every == 0:
         for p in range(theta.shape[0]):
@@ -255,11 +289,6 @@ def wake(n, held, counts, always, aging, p, row):
         store(written, p, v, t * 0 + (n + 1) if always else where(still, t, n + 1))
 
 
-def is_empty(kind):
-    """Whether a type is that of ()."""
-    return isinstance(kind, types.BaseTuple) and len(kind) == 0
-
-
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
     """`write_pulses`, or `update.write` where `device` is empty."""
 
@@ -270,9 +299,25 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
         return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
             theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
         )
-    return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write_pulses(
-        n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device
-    )
+
+    def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+        if device[0][WRITES] == WRITES_PLAIN:
+            write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
+        else:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+
+    return body
+
+
+def is_plain(device):
+    """Whether devices have no state but theta."""
+
+
+@overload(is_plain, jit_options=FLAGS)
+def _is_plain(device):
+    if is_empty(device):
+        return lambda device: True
+    return lambda device: device[0][WRITES] == WRITES_PLAIN
 
 
 def hold_on(n, theta, device):

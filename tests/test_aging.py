@@ -58,7 +58,8 @@ def test_every_step_is_that_of_the_formulas(name, every):
     theta, G, chip = run.record["theta"][:, 0], run.record["gradient"][:, 0], 3
     s, dev = settings_of(device.replace(lifetime=None)), populated(device.replace(lifetime=None), chip)
     slots = device.max_pulses + 2
-    state, kept, seen, clock = theta[0].copy(), np.zeros(P), theta[0].copy(), np.zeros(P)
+    kept = device.write_noise * device.dw_min * normals_of(chip, 10)
+    state, seen, clock = theta[0] - kept, theta[0].copy(), np.zeros(P)
     moved = 0
     for n in range(80):
         if n % every == 0:

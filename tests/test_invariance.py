@@ -131,6 +131,7 @@ PULSES = {
     "c2c": st.just(0.0) | st.floats(0.01, 3),
     "write_noise": st.just(0.0) | st.floats(0.1, 10),
     "joules_per_pulse": maybe,
+    "joules_per_read": maybe,
     "seconds_per_pulse": maybe,
 }
 OF_MODEL = {
@@ -152,9 +153,37 @@ AGES = {
     "lifetime_spread": maybe,
     "rest": st.sampled_from([0.0, 0.2]),
 }
+READS = {"read_noise": maybe, "read_noise_slope": maybe}
+FAULTS = {
+    "rows": st.sampled_from([0.0, 0.2]),
+    "columns": st.sampled_from([0.0, 0.2]),
+    "neurons": st.sampled_from([0.0, 0.2]),
+    "neuron_output": st.sampled_from([0.0, 0.3]),
+    "dead_rows": st.sampled_from([(), ((0, 0),)]),
+    "dead_columns": st.sampled_from([(), ((0, 0),)]),
+    "dead_neurons": st.sampled_from([(), ((0, 0),)]),
+    "endurance": st.none() | st.floats(1, 20),
+}
+STUCK = {
+    "stuck_low": st.sampled_from([0.0, 0.1]),
+    "stuck_high": st.sampled_from([0.0, 0.1]),
+    "stuck_random": st.sampled_from([0.0, 0.1]),
+    "stuck": st.sampled_from([(), ((0, "plus", 0.3),)]),
+}
 NEURON = {"spread": st.just(0.0) | small}
 CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
-CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "step_time": small}
+BITS = {
+    "dac_bits": st.none() | st.integers(1, 9),
+    "dac_range": st.sampled_from([(0.0, 1.0), (-0.5, 0.7)]),
+    "adc_bits": st.integers(2, 9),
+    "adc_range": st.sampled_from([0.5, 4.0]),
+    "adc_gain_spread": maybe,
+    "adc_offset_spread": maybe,
+    "cost_bits": st.none() | st.integers(3, 12),
+    "cost_of": st.sampled_from(["change", "cost"]),
+    "cost_range": st.sampled_from([0.05, 1.0]),
+}
+CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
     "seed": st.integers(0, 2**64 - 1),
@@ -172,8 +201,9 @@ def test_every_option_is_drawn():
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
-        (am.Device, set(DEVICE).union(BOUNDS, LEVELS, PULSES, AGES, *OF_MODEL.values())),
-        (am.Converters, CONVERTERS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Device, set(DEVICE).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
+        (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
     choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
@@ -201,8 +231,8 @@ def devices(draw):
     if kind == "pulses":
         values |= draw_all(draw, PULSES)
         values |= draw_all(draw, OF_MODEL.get(values["model"], {}))
-    if draw(st.booleans()):
-        values |= draw_all(draw, AGES)
+    values |= draw_all(draw, AGES) if draw(st.booleans()) else {}
+    values |= draw_all(draw, READS) if draw(st.booleans()) else {}
     return am.Device(**values)
 
 
@@ -246,11 +276,18 @@ def networks(draw):
 @st.composite
 def cases(draw, rules):
     network = draw(networks())
+    device = draw(devices())
+    faults = draw_all(draw, FAULTS) if draw(st.booleans()) else {}
+    if faults and device.w_max is not None:
+        faults |= draw_all(draw, STUCK)
+    if faults.get("endurance"):
+        faults["endurance_spread"] = draw(maybe)
     chip = am.Chip(
         network,
-        device=draw(devices()),
+        device=device,
+        faults=am.Faults(**faults),
         neuron=am.Neuron(**draw_all(draw, NEURON)),
-        converters=am.Converters(**draw_all(draw, CONVERTERS)),
+        converters=am.Converters(**draw_all(draw, CONVERTERS | (BITS if draw(st.booleans()) else {}))),
         **draw_all(draw, CHIP),
     )
     rng = np.random.default_rng(draw(st.integers(0, 999)))
@@ -279,6 +316,7 @@ def assert_same(run, whole, what):
     assert_bits(run.theta, whole.theta[lanes], what)
     if whole.pulses is not None:
         assert_bits(run.pulses, whole.pulses[lanes], f"{what}: pulses")
+        assert_bits(run.saturated, whole.saturated[lanes], f"{what}: saturated")
     assert_bits(run.time, whole.time[run.step], what)
     for name in set(run.record) - {"step", "time"}:
         assert_bits(run.record[name], whole.record[name][run.step][:, lanes], f"{what}: {name}")
