@@ -39,11 +39,13 @@ _HOME = {
     "Wires": "wires",
     "contact_sheet": "contact_sheet",
     "device": "devices",
+    "device_response": "device_response",
     "effective_matrix": "wires",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
     "load_dataset": "data",
+    "plot_devices": "plot_devices",
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
@@ -73,11 +75,13 @@ __all__ = [
     "Wires",
     "contact_sheet",
     "device",
+    "device_response",
     "effective_matrix",
     "export_trace",
     "gradient",
     "list_datasets",
     "load_dataset",
+    "plot_devices",
     "plot_trace",
     "release",
     "run_config",
@@ -89,6 +93,7 @@ if TYPE_CHECKING:
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
+    from .device_response import device_response
     from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
@@ -96,6 +101,7 @@ if TYPE_CHECKING:
     from .gradients import gradient
     from .network import Dense, Network
     from .plot import plot_trace
+    from .plot_devices import plot_devices
     from .rule import MGD, Backprop
     from .trace import Trace
     from .trace_release import release

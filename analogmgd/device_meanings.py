@@ -54,8 +54,11 @@ MEANINGS: dict[str, tuple[str, str]] = {  # key: unit, meaning
     "lifetime": ("s", "in which w leaks to 1/e of its distance from rest"),
     "lifetime_spread": ("relative", "device-to-device spread of the lifetime"),
     "rest": ("w", "that w leaks to"),
-    "joules_per_pulse": ("J", "of one device"),
-    "seconds_per_pulse": ("s", "of one pulse, all devices at once"),
+    "read_noise": ("w", "noise of a conductance, fresh at every evaluation"),
+    "read_noise_slope": ("relative", "the same, in proportion to the conductance"),
+    "joules_per_pulse": ("J", "of one device, for the estimate of energy"),
+    "joules_per_read": ("J", "of one device, for the estimate of energy"),
+    "seconds_per_pulse": ("s", "for the estimate of the time for pulses"),
 }  # fmt: skip
 _EXPONENTIAL, _POWER, _LINEAR = ("exponential",), ("exponential", "power"), ("linear",)
 ONLY_OF = {  # what other models do not look at

@@ -61,7 +61,9 @@ def device_response(
     devices : how many, drawn as those of parameter 0 of the chips 0, 1, ...
     start : w they start from (as near as each can), by default each one's lower bound
 
-    Returns a `Response`. Raises ConfigError for devices that are not pulsed.
+    Returns a `Response`: w float64[pulses + 1, devices] from before the first pulse on, dimensionless, with the
+    cycle-to-cycle noise but without that of writes, and what each device drew. Raises ConfigError for devices that are
+    not pulsed, and for no pulses or devices or more than a million of them. Models and sources: docs/devices.md.
 
     >>> float(device_response(Device(model="constant", dw_min=0.25, w_min=-1, w_max=1), [3, -1], 1).w[-1, 0])
     -0.5

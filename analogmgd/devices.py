@@ -218,7 +218,27 @@ NAMES = tuple(name for name, preset in PRESETS.items() if not preset.get("one_si
 
 
 def device(name: str = "ideal", **changes: Any) -> Device:
-    """A preset device, some of its settings changed; `analogmgd devices` lists them.
+    """A preset device, some of its settings changed; `analogmgd devices` lists them, docs/devices.md has all figures.
+
+    name : of the table; changes : settings of `Device` that differ from it. Returns a `Device`, w dimensionless (1 is
+    the nominal end of most ranges). Raises ConfigError, in one line, for an unknown name or a setting that cannot be.
+
+    ================  =====================  ================================================================
+    name              model                  figures fitted to
+    ================  =====================  ================================================================
+    ideal             -                      w += dw, unbounded
+    reram-es          exponential            Gong et al., Nat. Commun. 9, 2102 (2018): HfO2 ReRAM
+    reram-sb          soft-bounds-reference  the same measurement, fitted loosely
+    reram-array-om    soft-bounds-reference  Gong, Rasch et al., IEDM 2022: array, optimised material
+    reram-array-hfo2  soft-bounds-reference  Gong, Rasch et al., IEDM 2022: array, baseline HfO2
+    capacitor         linear                 Li et al., VLSI 2018: trench capacitor; it leaks
+    ecram             linear                 Tang et al., IEDM 2018: lithium ECRAM
+    ecram-mo          linear                 Kim et al., IEDM 2019: metal-oxide ECRAM
+    gokmen-vlasov     constant               Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016): a specification
+    idealized         constant               Rasch, Gokmen and Haensch 2019, arXiv 1906.02698
+    ================  =====================  ================================================================
+
+    The numbers are those of the presets of aihwkit 1.x, but for the capacitor's lifetime, which is in seconds here.
 
     >>> device("reram-es", c2c=0.0).dw_min
     0.00135

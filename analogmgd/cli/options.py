@@ -138,6 +138,7 @@ def known_keys() -> list[str]:
     """Every dotted key of a configuration, those of `data` (which depend on the data set) but for name and bits."""
     from analogmgd.chip import Chip, Converters, Device, Neuron
     from analogmgd.config import Run
+    from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
 
@@ -146,6 +147,7 @@ def known_keys() -> list[str]:
         "device": Device.model_fields,
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
+        "faults": Faults.model_fields,
         "chip": ["step_time"],
         "rule": ["type", *MGD.model_fields, *(k for k in Backprop.model_fields if k not in MGD.model_fields)],
         "data": ["name", "bits"],
