@@ -21,23 +21,31 @@ _HOME = {
     "Chip": "chip",
     "Config": "config",
     "ConfigError": "errors",
+    "ConvergenceError": "errors",
     "Converters": "chip",
+    "Cubic": "wires_nonlinear",
     "DataError": "errors",
     "Dataset": "data",
     "Dense": "network",
-    "Device": "chip",
+    "Device": "devices",
+    "Faults": "faults",
     "MGD": "rule",
     "Network": "network",
     "Neuron": "chip",
     "Run": "config",
+    "Sinh": "wires_nonlinear",
     "Trace": "trace",
     "TraceError": "errors",
+    "Wires": "wires",
     "contact_sheet": "contact_sheet",
-    "device": "chip",
+    "device": "devices",
+    "device_response": "device_response",
+    "effective_matrix": "wires",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
     "load_dataset": "data",
+    "plot_devices": "plot_devices",
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
@@ -50,22 +58,30 @@ __all__ = [
     "Chip",
     "Config",
     "ConfigError",
+    "ConvergenceError",
     "Converters",
+    "Cubic",
     "DataError",
     "Dataset",
     "Dense",
     "Device",
+    "Faults",
     "Network",
     "Neuron",
     "Run",
+    "Sinh",
     "Trace",
     "TraceError",
+    "Wires",
     "contact_sheet",
     "device",
+    "device_response",
+    "effective_matrix",
     "export_trace",
     "gradient",
     "list_datasets",
     "load_dataset",
+    "plot_devices",
     "plot_trace",
     "release",
     "run_config",
@@ -73,19 +89,25 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from .chip import Chip, Converters, Device, Neuron, device
+    from .chip import Chip, Converters, Neuron
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
-    from .errors import AnalogMGDWarning, ConfigError, DataError, TraceError
+    from .device_response import device_response
+    from .devices import Device, device
+    from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
+    from .faults import Faults
     from .gradients import gradient
     from .network import Dense, Network
     from .plot import plot_trace
+    from .plot_devices import plot_devices
     from .rule import MGD, Backprop
     from .trace import Trace
     from .trace_release import release
     from .train import run_config, train
+    from .wires import Wires, effective_matrix
+    from .wires_nonlinear import Cubic, Sinh
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .device_block import DeviceBlock
+from .faults import FaultBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
 from .kernels import table as t
@@ -64,6 +66,8 @@ class Block:
         self.signal = rows(kernel.SIGNALS)
         self.first_bad = rows(1, np.dtype(np.int64))
         self.first_bad -= 1
+        broken = plan.mgd is not None and plan.chip.faults.any
+        self.faults = FaultBlock(plan, self.seed, self.ids, rows) if broken else None
         self.neuron, self.gain = self._variation(rows)
         self.no_spread = rows(0)
 
@@ -79,20 +83,30 @@ class Block:
         depth = PROBE_ROWS if m else 0
         self.probe_cost, self.probe_cost_ac = np.zeros((depth, m), real), np.zeros((depth, m), real)
         self.probe_sample = np.zeros((depth, m), np.int64)
+        self.devices: DeviceBlock | None = None
         self._before: tuple[Any, ...]
         self._copies: list[tuple[np.ndarray, np.ndarray]] = []
         self._prepare_mgd(rows) if plan.mgd else self._prepare_backprop(rows)
 
     def _variation(self, rows) -> tuple[np.ndarray, np.ndarray]:
         """Device-to-device variation: neuron real[4 neurons or 0, lanes], gain real[P or 0, lanes]."""
-        plan, chip = self.plan, self.plan.chip
-        neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 else 0)
-        if len(neuron):  # what is not needed is not compiled
+        plan, chip, faults = self.plan, self.plan.chip, self.faults
+        dead = faults is not None and len(faults.dead) > 0
+        neuron = rows(4 * plan.n_neurons if chip.neuron.spread > 0 or dead else 0)
+        if chip.neuron.spread > 0:  # what is not needed is not compiled
             draw.draw_neurons(self.seed, self.ids, plan.dtype.type(chip.neuron.spread), neuron)
+        elif dead:
+            neuron[0::4] = neuron[1::4] = 1
+        if faults is not None and dead:
+            faults.neurons(neuron)
         mismatch = chip.device.amplitude_mismatch
-        gain = rows(plan.n_params if mismatch > 0 and plan.mgd else 0)
-        if len(gain):
+        gain = rows(plan.n_params if plan.mgd and not plan.exact else 0)
+        if mismatch > 0 and len(gain):
             draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
+        elif len(gain):
+            gain[:] = 1
+        if faults is not None and len(faults.open):
+            gain[faults.open] = 0
         return neuron, gain
 
     def _prepare_mgd(self, rows) -> None:
@@ -117,16 +131,21 @@ class Block:
             multiple, np.zeros((2, multiple.size), plan.dtype),
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
+        self.devices = chip = (
+            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults) if plan.physical else None
+        )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
             words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in lanes}  # one array stays one
-            self._copies = [(a, own[id(a)]) for a in state]
+            every = (*lanes, *(chip.lanes if chip else ()))
+            own = {id(a): np.ascontiguousarray(a[:, 0]) for a in every}  # one array stays one
+            self._copies = [(a, own[id(a)]) for a in (*state, *(chip.state if chip else ()))]
             lanes = tuple(own[id(a)] for a in lanes)
-        self._before = (*tables, *lanes)
+        device = chip.arguments((lambda a: own[id(a)]) if self.alone else (lambda a: a)) if chip else ()
+        self._before = (*tables, *lanes, device)
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -159,7 +178,14 @@ class Block:
             out["neuron"] = self.neuron[:, : self.count].T.reshape(self.count, self.plan.n_neurons, 4)
         if len(self.gain):
             out["amplitude_gain"] = self.gain[:, : self.count].T
+        if self.devices:
+            out |= {name: array[:, : self.count].T for name, array in self.devices.drawn.items()}
         return out
+
+    def chips_counts(self) -> dict[str, np.ndarray]:
+        """pulses uint32[count, P] (or writes), saturated uint64[count, 3]; where there are such."""
+        counted = self.devices.counts if self.devices else {}
+        return {name: np.ascontiguousarray(array[:, : self.count].T) for name, array in counted.items()}
 
     def finite(self) -> np.ndarray:
         """bool[count]: whether all parameters of a chip are numbers."""
@@ -187,12 +213,15 @@ class Block:
         y, work = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, 2 * widest))
         total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
         neuron = self.neuron if plan.mgd else self.no_spread
+        readout = self.devices.readout.silent() if self.devices else ()
+        if self.devices:
+            samples = self.devices.readout.converted(samples)
         chunk = max(1, EVALUATE_WORK // (plan.n_params * WIDTH))
         for s0 in range(0, n_samples, chunk):
             s1 = min(s0 + chunk, n_samples)
             evaluate.evaluate(
                 s0, s1, plan.cost, plan.layers, neuron, self.theta, samples.x, samples.targets, samples.smoothed,
-                y, work, total, correct,
+                y, work, total, correct, readout,
             )  # fmt: skip
         return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
 
@@ -205,6 +234,8 @@ class Block:
             0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
         )  # fmt: skip
+        if self.faults is not None and len(self.faults.open) and not ideal:
+            grad[self.faults.open] = 0
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(samples.x))
 
     def sample_gradient(self, samples: Samples) -> np.ndarray:

@@ -6,10 +6,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from .errors import ConfigError
+from .devices import Device, device
+from .faults import Faults
 from .network import Network
-from .settings import Settings, did_you_mean, number
+from .settings import Settings, number, whole
 
+Real = Annotated[float, BeforeValidator(number)]
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
+Bits = Annotated[int, BeforeValidator(whole), Field(ge=1, le=24)]
 NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
 
 # Orders of magnitude of the three cases of McCaughan et al. 2023, section on hardware time; seconds a step.
@@ -31,78 +35,53 @@ class Neuron(Settings):
     spread: NonNegative = 0.0
 
 
-DEVICE_NAMES = ("ideal",)
-
-
-class Device(Settings):
-    """The devices that hold the parameters, and how they are written and perturbed.
-
-    name : preset this came from
-    write : "ideal" | "noisy"
-        theta += dw, or theta += dw + sigma_theta xi, a fresh draw per parameter and write.
-    sigma_theta : float >= 0, in units of theta; needs write = "noisy" (set by itself when left out)
-    write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
-    amplitude_mismatch : float >= 0, relative
-        The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
-
-    >>> Device(sigma_theta=0.01).write
-    'noisy'
-    """
-
-    table: ClassVar[str] = "device"
-    name: str = "ideal"
-    write: Literal["ideal", "noisy"] = "ideal"
-    sigma_theta: NonNegative = 0.0
-    write_time: NonNegative = 0.0
-    amplitude_mismatch: NonNegative = 0.0
-
-    def __init__(self, /, **settings: Any) -> None:
-        sigma = settings.get("sigma_theta", 0)
-        if "write" not in settings and isinstance(sigma, int | float) and sigma > 0:
-            settings["write"] = "noisy"
-        super().__init__(**settings)
-
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        if self.name not in DEVICE_NAMES:
-            raise ValueError(f"name = {self.name!r}: must be one of {', '.join(DEVICE_NAMES)}")
-        if self.write == "ideal" and self.sigma_theta > 0:
-            raise ValueError(f'sigma_theta = {self.sigma_theta:g} needs write = "noisy"')
-        return self
-
-
-DEVICES = {"ideal": Device()}
-
-
-def device(name: str = "ideal", **changes: Any) -> Device:
-    """A preset device, some of its settings changed.
-
-    >>> device("ideal", sigma_theta=0.01)
-    Device(name='ideal', write='noisy', sigma_theta=0.01, write_time=0.0, amplitude_mismatch=0.0)
-    """
-    if not isinstance(name, str) or name not in DEVICES:
-        known = list(DEVICES)
-        hint = did_you_mean(str(name), known)
-        raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
-    preset = {k: getattr(DEVICES[name], k) for k in Device.model_fields}
-    if changes.get("sigma_theta"):
-        preset.pop("write")
-    return Device(**{**preset, **changes})
-
-
 class Converters(Settings):
-    """Readout of the cost.
+    """What stands between the crossbars and the rest of the chip; None for bits: no converter.
 
     sigma_C : float >= 0, in units of the cost: Gaussian noise of every measurement of the perturbed cost
     sigma_C_baseline : bool: the same noise, independent, on the measured baseline too
+    dac_bits : 1 to 24, of what drives the rows of each layer; dac_range : (lowest, highest) value
+    adc_bits : of the pre-activations; adc_range : largest |a|; adc_gain_spread : relative, adc_offset_spread : in units
+        of a, of each column's converter
+    cost_bits : of the cost; cost_of : "change", C_ac (the default), or "cost", C and C0 themselves; cost_range : the
+        largest |C_ac|, or the largest cost
+    What lies outside a range is cut, and counted: `Trace.saturated`.
 
-    >>> Converters(sigma_C=0.01).sigma_C_baseline
-    False
+    >>> Converters(adc_bits=8, adc_range=4.0).adc_bits
+    8
     """
 
     table: ClassVar[str] = "converters"
     sigma_C: NonNegative = 0.0
     sigma_C_baseline: Annotated[bool, Field(strict=True)] = False
+    dac_bits: Bits | None = None
+    dac_range: tuple[Real, Real] = (0.0, 1.0)
+    adc_bits: Bits | None = None
+    adc_range: Positive = 8.0
+    adc_gain_spread: NonNegative = 0.0
+    adc_offset_spread: NonNegative = 0.0
+    cost_bits: Bits | None = None
+    cost_of: Literal["change", "cost"] = "change"
+    cost_range: Positive = 0.1
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.dac_range[0] >= self.dac_range[1]:
+            raise ValueError(f"dac_range = {list(self.dac_range)}: the first must be less than the second")
+        for name in ("adc_gain_spread", "adc_offset_spread"):
+            if getattr(self, name) > 0 and self.adc_bits is None:
+                raise ValueError(f"{name} = {getattr(self, name)} needs adc_bits")
+        return self
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is converted."""
+        return self.dac_bits is None and self.adc_bits is None and self.cost_bits is None
+
+    @property
+    def adc_varies(self) -> bool:
+        """Whether the converters of the columns differ."""
+        return self.adc_gain_spread > 0 or self.adc_offset_spread > 0
 
 
 def _seconds(value: Any) -> Any:
@@ -121,6 +100,7 @@ class Chip(Settings):
     device : Device, or the name of a preset
     neuron : Neuron
     converters : Converters
+    faults : Faults
     step_time : seconds one evaluation of the network takes, or a named scale: "chip-in-the-loop" (1 ms),
         "mem-compute" (10 ns), "superconducting" (200 ps)
 
@@ -133,6 +113,7 @@ class Chip(Settings):
     device: Device = Device()
     neuron: Neuron = Neuron()
     converters: Converters = Converters()
+    faults: Faults = Faults()
     step_time: Annotated[float, BeforeValidator(_seconds), Field(gt=0)] = 1e-3
 
     def __init__(self, network: Network, **settings: Any) -> None:

@@ -11,15 +11,17 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
-from .chip import Chip, Converters, Neuron, device
+from .chip import Chip, Converters, Neuron
+from .devices import device
 from .errors import ConfigError
+from .faults import Faults
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table
 from .settings import Settings, did_you_mean, short, whole
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
 ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
-TABLES = ("network", "device", "neuron", "converters", "chip", "rule", "data", "run")
+TABLES = ("network", "device", "neuron", "converters", "faults", "chip", "rule", "data", "run")
 
 
 def _ids(value: Any) -> Any:
@@ -134,6 +136,7 @@ class Config:
             "device": chip.device.model_dump(),
             "neuron": chip.neuron.model_dump(),
             "converters": chip.converters.model_dump(),
+            "faults": chip.faults.model_dump(),
             "chip": {"step_time": chip.step_time},
             "rule": {"type": "mgd" if isinstance(self.rule, MGD) else "backprop", **self.rule.model_dump()},
             "data": self.data,
@@ -169,7 +172,8 @@ class Config:
             Network.from_table(get["network"]),
             device=device(get["device"].pop("name", "ideal"), **get["device"]),
             neuron=Neuron(**get["neuron"]),
-            converters=Converters(**get["converters"]),
+            converters=Converters(**pairs(get["converters"], "dac_range")),
+            faults=Faults(**get["faults"]),
             **get["chip"],
         )
         return cls(chip, rule_from_table(get["rule"]), get["data"], Run(**get["run"]))
@@ -178,6 +182,11 @@ class Config:
     def from_toml(cls, text: str) -> Config:
         """From TOML text."""
         return cls.from_tables(parse_toml(text))
+
+
+def pairs(table: dict[str, Any], *names: str) -> dict[str, Any]:
+    """A table in which these arrays are tuples."""
+    return {k: tuple(v) if k in names and isinstance(v, list) else v for k, v in table.items()}
 
 
 def parse_toml(text: str, source: str = "configuration") -> dict[str, Any]:

@@ -196,6 +196,12 @@ class Engine:
         """real[chips, P], parameters now."""
         return np.concatenate([r.block.chips_theta() for r in self.runners])
 
+    @property
+    def counts(self) -> dict[str, np.ndarray]:
+        """What is counted, by name, first axis chips; see `trace_schema.COUNTS`."""
+        parts = [r.block.chips_counts() for r in self.runners]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     def first_bad(self) -> dict[int, int]:
         """chip id -> step whose cost was the first that is not finite."""
         out = {}

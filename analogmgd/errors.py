@@ -9,6 +9,14 @@ class ConfigError(AnalogMGDError, ValueError):
     """A setting, argument or input array is not usable. The command line exits with 2."""
 
 
+class ConvergenceError(AnalogMGDError, ArithmeticError):
+    """An iteration stopped short of its tolerance, with `residual` volts left. The command line exits with 1."""
+
+    def __init__(self, message: str, residual: float) -> None:
+        super().__init__(message)
+        self.residual = residual
+
+
 class DataError(ConfigError):
     """A data set cannot be found, read or used."""
 

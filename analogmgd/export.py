@@ -7,7 +7,7 @@ everywhere:
     record_theta      step, chip, parameter, theta
     record_gradient   step, chip, parameter, gradient
     probe             step, chip, cost, cost_ac, sample
-    final_theta       chip, parameter, theta
+    final_theta       chip, parameter, theta, pulses (of devices that count them)
     chips             chip, diverged_step (-1: did not), and the device variation with one value a chip
     chips_NAME        chip, axis1, ... (or parameter), NAME: device variation with more values a chip
 
@@ -159,6 +159,8 @@ def arrays(trace: Trace) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], 
     loose = {"chips/id": trace.chips, "final/diverged_step": diverged_steps(trace)}
     if trace.ended:
         loose["final/theta"] = trace.theta
+        counts = {"final/pulses": trace.pulses, "final/saturated": trace.saturated}
+        loose |= {path: array for path, array in counts.items() if array is not None}
     for path, array in loose.items():
         yield path, array.shape, array.dtype, iter([array])
 
@@ -229,12 +231,19 @@ def parameter_table(trace: Trace, name: str) -> Table:
 
 
 def final_table(trace: Trace) -> Table:
-    theta = trace.theta
+    theta, pulses = trace.theta, trace.pulses
     columns = {"chip": _CHIP, "parameter": _PARAMETER, "theta": (theta.dtype, "1", RECORD["theta"].text)}
+    if pulses is not None:
+        columns["pulses"] = (pulses.dtype, "1", "pulses, or writes, the device has got")
     some = max(1, BLOCK_VALUES // trace.n_params)
     starts = range(0, len(theta), some)
-    blocks = (per_parameter({}, trace.chips[i : i + some], "theta", theta[i : i + some]) for i in starts)
-    return Table("final_theta", columns, blocks)
+
+    def blocks() -> Iterator[dict[str, Array]]:
+        for i in starts:
+            more = {} if pulses is None else {"pulses": pulses[i : i + some].ravel()}
+            yield per_parameter({}, trace.chips[i : i + some], "theta", theta[i : i + some]) | more
+
+    return Table("final_theta", columns, blocks())
 
 
 def probe_table(trace: Trace) -> Table:

@@ -13,9 +13,11 @@ import psutil  # type: ignore[import-untyped]
 from .chip import Chip
 from .config import Config
 from .data import Dataset
+from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
+from .readout import reading
 from .rule import MGD
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
@@ -73,6 +75,16 @@ def check_data(chip: Chip, data: Dataset) -> None:
         )
 
 
+def check_faults(chip: Chip) -> None:
+    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
+    net = chip.network
+    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
+    if problem is None and chip.faults.devices and chip.device.w_max is None:
+        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is not None:
+        raise ConfigError(problem)
+
+
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
     """Targets as the cost sees them: label smoothing applied."""
     s = targets.dtype.type(chip.network.label_smoothing)
@@ -100,6 +112,7 @@ class Plan:
 
     def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
         check_data(config.chip, data)
+        check_faults(config.chip)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -133,8 +146,59 @@ class Plan:
     def codes(self) -> bool:
         """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
         mgd = self.mgd
-        exact = self.chip.device.amplitude_mismatch == 0
-        return mgd is not None and mgd.perturbation in ("random", "walsh") and exact
+        return mgd is not None and mgd.perturbation in ("random", "walsh") and self.exact
+
+    @property
+    def exact(self) -> bool:
+        """Whether every perturbation has the size it is believed to have."""
+        return self.chip.device.amplitude_mismatch == 0 and not self.chip.faults.lines
+
+    @property
+    def physical(self) -> bool:
+        """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
+        chip = self.chip
+        return self.mgd is not None and not (chip.device.plain and chip.converters.plain and not chip.faults.any)
+
+    @cached_property
+    def law(self) -> np.ndarray:
+        """How such devices are written, float64[LAW]."""
+        out = law(self.chip.device)
+        faults = self.chip.faults
+        if self.chip.device.stateless and not (faults.devices or faults.lines or faults.endurance):
+            out[t.WRITES] = t.WRITES_PLAIN
+        out[t.STUCK] = faults.devices or faults.lines
+        return out
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """What a run counts for each chip, see `trace_schema.COUNTS`."""
+        if not self.physical:
+            return ()
+        return ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+
+    @cached_property
+    def about(self) -> np.ndarray:
+        """What such devices do between writes, float64[AGING]."""
+        return about(self.chip.device, self.iteration_seconds)
+
+    @cached_property
+    def reading(self) -> np.ndarray:
+        """How columns are read, float64[READOUT]."""
+        return reading(self.chip)
+
+    @property
+    def iteration_seconds(self) -> float:
+        """Emulated time from one iteration to the next, on average over baselines and writes."""
+        device, mgd = self.chip.device, self.mgd
+        assert mgd is not None
+        tau_x, tau_theta = int(mgd.tau_x), int(mgd.tau_theta)
+        if mgd.mode == "analog":
+            evaluations, writes = mgd.dt, 1.0
+        else:
+            both = math.lcm(tau_x, tau_theta)
+            evaluations = 2.0 if mgd.baseline == "antithetic" else 1 + 1 / tau_x + 1 / tau_theta - 1 / both
+            writes = 1 / tau_theta
+        return self.rule.batch * evaluations * self.chip.step_time + writes * device.write_time
 
     @property
     def kind(self) -> str:
@@ -143,7 +207,7 @@ class Plan:
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
-        if mgd is None or mgd.mode != "discrete" or not self.codes:
+        if mgd is None or mgd.mode != "discrete" or not self.codes or self.physical:
             return "ensemble"
         least = ROWS_FROM // 2 if mgd.tau_theta >= LONG_WINDOW else ROWS_FROM
         return "rows" if self.n_params >= least else "ensemble"
@@ -193,6 +257,7 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
+            rows += 24 * self.physical  # some of them while it is built
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
@@ -224,6 +289,7 @@ class Plan:
             "converters.sigma_C": chip.converters.sigma_C,
             "device.sigma_theta": chip.device.sigma_theta,
             "device.amplitude_mismatch": chip.device.amplitude_mismatch,
+            **self._device_range(),
         }
         limits = np.finfo(np.float64 if self.run.precision == "double" else np.float32)
         if self.mgd:
@@ -237,8 +303,19 @@ class Plan:
             if value > most:
                 raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {self.run.precision} precision")
 
+    def _device_range(self) -> dict[str, float]:
+        """Every number of the device that grows with the precision's range."""
+        device = self.chip.device
+        return {
+            f"device.{name}": abs(value) * (device.scale if name != "scale" else 1)
+            for name, value in device
+            if isinstance(value, float)
+        }
+
     def _check_streams(self) -> None:
-        words_a_step = max(4 * ((self.n_params + 3) // 4), 12 * self.rule.batch)
+        blocks = (self.n_params + 3) // 4
+        slots = self.chip.device.max_pulses + 2 if self.physical else 1
+        words_a_step = max(4 * slots * blocks, 12 * self.rule.batch)
         if self.run.steps * words_a_step > STREAM_LIMIT:
             most = STREAM_LIMIT // words_a_step
             raise ConfigError(f"run.steps = {self.run.steps}: must be at most {most} with this network and batch")

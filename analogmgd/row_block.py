@@ -151,6 +151,10 @@ class RowBlock:
         n = self.plan.n_neurons
         return {"neuron": self.neuron[:, :n].T[np.newaxis]} if self.neuron.size else {}
 
+    def chips_counts(self) -> dict[str, np.ndarray]:
+        """Nothing: devices of networks in rows have no state of their own."""
+        return {}
+
     def finite(self) -> np.ndarray:
         """bool[1]: whether all parameters are numbers."""
         return np.array([np.isfinite(self.theta[0, : self.plan.n_params]).all()])

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .errors import ConfigError
 
+MANY = 15  # names in a line
 _WORDS = {
     "int_type": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -52,6 +53,14 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
+def some_of(known: list[str], word: str) -> str:
+    """The names, or where they are many those that are most like a word."""
+    if len(known) <= MANY:
+        return ", ".join(known)
+    likely = difflib.get_close_matches(word, known, n=MANY, cutoff=0.0)
+    return ", ".join(sorted(likely)) + f" and {len(known) - MANY} more"
+
+
 class Settings(BaseModel):
     """A frozen group of settings. Wrong keys, types and values raise `ConfigError`, one line naming the key,
     the value and what is allowed.
@@ -76,7 +85,7 @@ class Settings(BaseModel):
         name = ".".join([cls.table, *path] if cls.table else path)
         if first["type"] == "extra_forbidden":
             known = sorted({*cls.model_fields, *cls.also})
-            return f"{name}: unknown key{did_you_mean(path[-1], known)}; allowed: {', '.join(known)}"
+            return f"{name}: unknown key{did_you_mean(path[-1], known)}; allowed: {some_of(known, path[-1])}"
         if first["type"] == "missing":
             return f"{name} is required"
         if not path:  # a rule about several keys: its message names them

@@ -223,6 +223,16 @@ class Trace:
         return self._final["theta"]
 
     @property
+    def pulses(self) -> Array | None:
+        """uint32 (chips, P), the pulses (or writes) each device has got; None for devices that do not count any."""
+        return self._final["pulses"] if self.ended and "pulses" in self._final else None
+
+    @property
+    def saturated(self) -> Array | None:
+        """uint64 (chips, 3), conversions that were cut: of inputs, columns, the cost; None without converters."""
+        return self._final["saturated"] if self.ended and "saturated" in self._final else None
+
+    @property
     def diverged(self) -> dict[int, int]:
         """Chip id -> step at which its parameters stopped being finite."""
         steps = self._store.read("final/diverged_step")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analogmgd.trace_schema import FORMAT, FORMAT_VERSION, TraceHeader
+from analogmgd.trace_schema import COUNTS, FORMAT, FORMAT_VERSION, TraceHeader, count_width
 
 Array = npt.NDArray[Any]
 RUNNING = {"status": "running", "ended": False, "extra": {}}
@@ -62,6 +62,8 @@ def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
     if len(header.probe_chips):
         found["probe/chip"] = header.probe_chips
     found["final/theta"] = np.full((n, header.n_params), np.nan, header.dtype)
+    for name in header.counts:
+        found[f"final/{name}"] = np.zeros((n, count_width(header, name)), COUNTS[name][1])
     found["final/diverged_step"] = np.full(n, -1, np.int64)
     found["final/state"] = np.array([seal(RUNNING)])
     return found

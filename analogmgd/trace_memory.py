@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from analogmgd.errors import TraceError
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal, unseal
-from analogmgd.trace_schema import STATE_BYTES, STATUSES, TraceHeader, layout
+from analogmgd.trace_schema import COUNTS, STATE_BYTES, STATUSES, TraceHeader, count_width, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
@@ -114,6 +114,7 @@ class TraceWriter(ABC):
         theta: npt.ArrayLike,
         diverged: Mapping[int, int] | None = None,
         extra: Mapping[str, Any] | None = None,
+        counts: Mapping[str, npt.ArrayLike] | None = None,
     ) -> Trace:
         """End the trace and hand it back for reading.
 
@@ -122,6 +123,7 @@ class TraceWriter(ABC):
             theta: (chips, P), the final parameters.
             diverged: chip id -> step at which its parameters stopped being finite.
             extra: what else to keep, JSON; "wall_seconds" goes into `Trace.summary`.
+            counts: (chips, ...) for each name of the header's `counts`.
 
         Raises:
             ValueError: unknown status, wrong shape, unknown chip.
@@ -144,7 +146,11 @@ class TraceWriter(ABC):
         state = {"status": status, "ended": True, "extra": dict(extra or {})}
         if len(seal(state)) > STATE_BYTES:
             raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {STATE_BYTES} are allowed")
-        self._end(state, {"theta": final, "diverged_step": steps})
+        kept = {name: np.asarray(value, COUNTS[name][1]) for name, value in (counts or {}).items()}
+        wanted = {name: (shape[0], count_width(self.header, name)) for name in self.header.counts}
+        if (found := {name: value.shape for name, value in kept.items()}) != wanted:
+            raise ValueError(f"counts have shapes {found}; expected {wanted}")
+        self._end(state, {"theta": final, "diverged_step": steps, **kept})
         return self._trace()
 
     def abort(self, status: str = "interrupted") -> None:

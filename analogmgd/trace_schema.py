@@ -59,6 +59,11 @@ PROBE: dict[str, Quantity] = {
 }
 
 
+CONVERTERS = ("inputs", "columns", "cost")
+# name -> axis beside the chips, type: pulses (or writes) of each device, conversions that were cut
+COUNTS = {"pulses": ("parameter", np.uint32), "saturated": ("converter", np.uint64)}
+
+
 @dataclass(frozen=True)
 class TraceHeader:
     """Everything about a run that is known before its first step.
@@ -77,6 +82,7 @@ class TraceHeader:
         expected_probe_steps: the same for the probes.
         chance: accuracy of a chip that has learned nothing (the share of the most frequent class); None
             where that has no meaning. `Trace.summary` counts collapsed chips with it.
+        counts: names, from `COUNTS`, of what is counted and kept at the end.
         chip_units: unit of an entry of `chip_arrays`; "1" where it says nothing.
 
     Raises:
@@ -100,6 +106,7 @@ class TraceHeader:
     expected_probe_steps: int = 0
     chance: float | None = None
     chip_units: Mapping[str, str] = field(default_factory=dict)
+    counts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         fix = object.__setattr__
@@ -231,9 +238,17 @@ def layout(header: TraceHeader) -> list[Dataset]:
         unit = header.chip_units.get(name, "1")
         found.append(fixed(f"chips/{name}", ("chip", *axes), value.dtype, value.shape, unit))
     found.append(fixed("final/theta", ("chip", "parameter"), header.dtype, (n, p)))
+    for name in header.counts:
+        axis, kind = COUNTS[name]
+        found.append(fixed(f"final/{name}", ("chip", axis), kind, (n, count_width(header, name))))
     found.append(fixed("final/diverged_step", ("chip",), np.int64, (n,), "step"))
     found.append(fixed("final/state", ("text",), f"S{STATE_BYTES}", (1,)))
     return found
+
+
+def count_width(header: TraceHeader, name: str) -> int:
+    """How many numbers of a chip are counted under a name."""
+    return header.n_params if COUNTS[name][0] == "parameter" else len(CONVERTERS)
 
 
 def estimate_record_bytes(header: TraceHeader, in_file: bool = True) -> dict[str, int]:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 COLLAPSED_MARGIN = 0.1  # of the room between chance and 1: at most so far above chance at the end,
 COLLAPSED_FROM = 0.5  # after having been above this
+SPENT = (
+    "pulses_per_device", "pulse_seconds_at_once", "pulse_seconds_in_turn", "joules_per_chip", "saturated",
+)  # fmt: skip
 _BLOCK = 4096  # rows read at once
 
 
@@ -53,7 +56,8 @@ def summary(trace: Trace) -> dict[str, Any]:
     final_cost and final_accuracy are {"median", "quartiles", "best", "finite"} over the chips whose value
     is finite (None if none is). emulated_seconds is the hardware's time, wall_seconds this computer's,
     chip_steps_per_s the rate of the emulator; both are None if the run did not come to its end. collapsed
-    counts chips (see `collapsed`), diverged is chip id -> step.
+    counts chips (see `collapsed`), diverged is chip id -> step. spent holds what devices that are not ideal were
+    written with and what that took, as medians over the chips, and how many conversions were cut in all.
     """
     steps = int(trace.record.read("step", -1)) if trace.rows else 0
     wall = trace.extra.get("wall_seconds")
@@ -77,6 +81,7 @@ def summary(trace: Trace) -> dict[str, Any]:
         "emulated_seconds": float(trace.record.read("time", -1)) if trace.rows else 0.0,
         "wall_seconds": wall,
         "chip_steps_per_s": rate,
+        "spent": {name: trace.extra[name] for name in SPENT if name in trace.extra},
         "seed": trace.seed,
         "created_utc": trace.created_utc,
         "version": trace.version,

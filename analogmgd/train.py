@@ -23,6 +23,7 @@ from .network import Network
 from .plan import Plan
 from .rule import MGD, Backprop
 from .trace import Trace, TraceHeader, open_writer
+from .trace_schema import CONVERTERS
 
 ROWS = 500  # as many rows as a plot can use, where the user does not say
 EVALUATION_SHARE = 12  # steps a recorded sample is set against, so that evaluating takes a few per cent
@@ -108,6 +109,25 @@ def variation(engine: Engine, theta0: np.ndarray | None) -> dict[str, np.ndarray
     return out
 
 
+def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What a chip spent, where its devices say what a pulse and a read cost: medians over the chips."""
+    device = plan.chip.device
+    found: dict[str, Any] = {}
+    pulses = counts.get("pulses")
+    joules = device.joules_per_read * plan.evaluations(steps) * plan.n_params
+    if pulses is not None:
+        found["pulses_per_device"] = float(pulses.mean())
+        joules += device.joules_per_pulse * float(np.median(pulses.sum(axis=1, dtype=np.float64)))
+        if device.seconds_per_pulse > 0:
+            found["pulse_seconds_at_once"] = device.seconds_per_pulse * float(np.median(pulses.max(axis=1)))
+            found["pulse_seconds_in_turn"] = device.seconds_per_pulse * float(np.median(pulses.sum(axis=1)))
+    if joules > 0:
+        found["joules_per_chip"] = joules
+    if "saturated" in counts:
+        found["saturated"] = dict(zip(CONVERTERS, counts["saturated"].sum(axis=0).tolist(), strict=True))
+    return found
+
+
 def run_config(
     config: Config,
     data: Dataset,
@@ -150,6 +170,7 @@ def run_config(
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),
+        counts=plan.counts,
     )
     from .trace import check_fits
 
@@ -178,8 +199,9 @@ def run_config(
         bad.setdefault(int(chip), last)
     if bad and status == "complete":
         status = "diverged"
+    counts = engine.counts
     extra = {"wall_seconds": wall, "chip_steps_per_s": engine.steps_done / wall, "step": last}
-    return writer.finish(status, theta, bad, extra)
+    return writer.finish(status, theta, bad, extra | spent(plan, last, counts), counts)
 
 
 def train(

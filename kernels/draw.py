@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jit import allocating_entry
-from .mathfn import sincos, uniform
-from .perturb import normals4
+from .jit import allocating_entry, entry
+from .mathfn import exp, sincos, uniform
+from .perturb import BLOCKS, normals, normals4
 from .philox import INIT, MISMATCH, NEURON, PHASE, words4
 from .simd import WIDTH, fma, load, store
 
@@ -57,3 +57,20 @@ def draw_phases(seed, ids, phase_sin, phase_cos):
             s, c = sincos(uniform(load(words, p & 3, v), phase_sin))
             store(phase_sin, p, v, s)
             store(phase_cos, p, v, c)
+
+
+@entry
+def draw_normals(seed, ids, stream, number, words, out):
+    """Normals 4 number ceil(n/4) .. of a stream into out real[n, lanes], n a multiple of 4; words uint32[32, lanes]."""
+    blocks = out.shape[0] // 4
+    for q in range(0, blocks, BLOCKS):
+        some = min(BLOCKS, blocks - q)
+        normals(seed, ids, stream, number * blocks + q, some, words, out[4 * q : 4 * (q + some)])
+
+
+@entry
+def exponential(x, out):
+    """out <- exp(x), real[n, lanes] both."""
+    for row in range(x.shape[0]):
+        for v in range(0, x.shape[1], WIDTH):
+            store(out, row, v, exp(load(x, row, v)))

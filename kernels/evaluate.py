@@ -8,6 +8,7 @@ from . import table as t
 from .dense import plain_dense, shared_dense
 from .jit import entry, inner
 from .neuron import activate, sample_cost
+from .readout import convert_inputs, read_columns
 from .simd import WIDTH, filled, load, resized, store, where
 
 
@@ -38,11 +39,11 @@ def count_correct(z, row, targets, s, n_out, correct):
 
 
 @entry
-def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work, total, correct):
+def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work, total, correct, device):
     """Add the costs of samples s0 .. s1-1 to total float64[1, lanes] and right decisions to correct uint32[1, lanes].
 
     xs real[n, n_in]; targets and smoothed (for the cost) real[n, n_out]; scratch: y real[n_out, lanes], work
-    real[2 x widest layer, lanes].
+    real[2 x widest layer, lanes]. device: (), or (readout,) without noise, and xs is what the converters make of it.
     """
     lanes = theta.shape[1]
     n_layers = layers.shape[0]
@@ -56,7 +57,9 @@ def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work
             if q == 0:
                 shared_dense(theta, w0, b0, layers[q, t.N_IN], layers[q, t.N_OUT], xs, s, work, z)
             else:
+                convert_inputs(work, half - z, layers[q, t.N_IN], False, device)
                 plain_dense(theta, w0, b0, layers[q, t.N_IN], layers[q, t.N_OUT], work, half - z, work, z)
+            read_columns(theta, w0, b0, 0, layers[q, t.N_OUT], work, 0, z, layers[q, t.NEURONS], 0, device)
             activate(work, z, layers[q, t.N_OUT], layers[q, t.ACTIVATION], neuron, layers[q, t.NEURONS])
         for v in range(0, lanes, WIDTH):
             for k in range(n_out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .dense import ANTITHETIC, PAIR, SINGLE, make_dense
 from .jit import leaf
 from .neuron import activate
+from .readout import convert_inputs, read_columns
 from .table import ACTIVATION, BIASES, N_IN, N_OUT, NEURONS, WEIGHTS
 
 
@@ -18,14 +19,14 @@ def make_network(form: int):
     """Forward pass through all layers for one form of the perturbation, inputs in the first rows of work.
 
     `kind` is SINGLE, PAIR or ANTITHETIC. Outputs stand from first_row(0, last layer) on (copy a, not in a SINGLE pass)
-    and from first_row(1, last layer) on (copy b).
+    and from first_row(1, last layer) on (copy b). `device` as in `pulse`, or ().
     """
     dense_single = make_dense(SINGLE, form)
     dense_pair = make_dense(PAIR, form)
     dense_both = make_dense(ANTITHETIC, form)
 
     @leaf
-    def network(kind, theta, words, values, amplitude, layers, neuron, work, widest):
+    def network(kind, theta, words, values, amplitude, layers, neuron, work, widest, device):
         n_inputs = layers[0, N_IN]
         for q in range(layers.shape[0]):
             n_in, n_out, w0, b0 = layers[q, N_IN], layers[q, N_OUT], layers[q, WEIGHTS], layers[q, BIASES]
@@ -33,6 +34,9 @@ def make_network(form: int):
             xb = 0 if q == 0 else first_row(1, q - 1, n_inputs, widest)
             za = first_row(0, q, n_inputs, widest)
             zb = first_row(1, q, n_inputs, widest)
+            if q > 0:
+                for row in range(xb if kind == SINGLE else xa, xb + 1, xb - xa):
+                    convert_inputs(work, row, n_in, True, device)
             if kind == SINGLE:
                 dense_single(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
             elif kind == PAIR:
@@ -41,6 +45,9 @@ def make_network(form: int):
                 dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
             # One place for both copies: what is pasted in twice is compiled twice.
             for row in range(zb if kind == SINGLE else za, zb + 1, zb - za):
+                copy = 1 if row == zb else 0
+                x = xb if row == zb else xa
+                read_columns(theta, w0, b0, n_in, n_out, work, x, row, layers[q, NEURONS], copy, device)
                 activate(work, row, n_out, layers[q, ACTIVATION], neuron, layers[q, NEURONS])
 
     return network

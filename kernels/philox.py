@@ -13,7 +13,23 @@ from .jit import entry, inner
 from .simd import filled, lanes_of, load, resized, store, width_of
 
 # Streams; their numbers are part of the format: never renumber, only append.
-INIT, NEURON, MISMATCH, ORDER, PERTURBATION, PHASE, COST, COST_MINUS, BASELINE, WRITE = range(10)
+(
+    INIT,
+    NEURON,
+    MISMATCH,
+    ORDER,
+    PERTURBATION,
+    PHASE,
+    COST,
+    COST_MINUS,
+    BASELINE,
+    WRITE,
+    DEVICE,
+    PULSE,
+    READ,
+    CONVERTER,
+    FAULT,
+) = range(15)
 
 M0 = np.uint64(0xD2511F53)
 M1 = np.uint64(0xCD9E8D57)

@@ -16,9 +16,11 @@ from .jit import entry, inner, leaf
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
+from .pulse import hold_on, is_plain, write_on
+from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
-from .update import learning_rate, make_accumulate, write
+from .update import learning_rate, make_accumulate
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
 C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
@@ -35,7 +37,9 @@ def add_noise(n, sigma, stream, cached, seed, ids, scratch, four, signal, row):
 
 
 @leaf
-def change_of_cost(n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad):
+def change_of_cost(
+    n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad, device
+):
     """C_ac from the measured costs: difference to the baseline, half the antithetic one, or high-pass.
 
     C_AC holds it (the filter's state in analog mode), C_MINUS what the parameters see of it after the clip, ERROR that
@@ -54,6 +58,7 @@ def change_of_cost(n, changed, need_baseline, analog, antithetic, high_pass, cli
             store(signal, C0, v, base)
             c_ac = c - base
         store(signal, C_AC, v, c_ac)
+        c_ac = read_cost(c_ac, True, device, v)
         c_ac = where(c_ac < -clip, -clip, c_ac)
         c_ac = where(c_ac > clip, clip, c_ac)
         store(signal, C_MINUS, v, c_ac)
@@ -74,7 +79,7 @@ def make_steps(form: int):
     def steps(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     ):  # fmt: skip
         real = theta.dtype.type
@@ -102,7 +107,7 @@ def make_steps(form: int):
         scale2 = amplitude if form == GAINS else real(1.0)
         # A write that is nothing but theta -= eta G is done while G is read.
         plain = reals[t.SIGMA_THETA] == 0.0 and reals[t.WEIGHT_DECAY] == 0.0 and reals[t.MOMENTUM] == 0.0
-        plain = plain and (kind != t.SEQUENTIAL)
+        plain = plain and kind != t.SEQUENTIAL and is_plain(device)
         direct = plain and not analog and tau_theta == 1 and ints[t.KEEP_GRADIENT] == 0
         one_turn = kind == t.SEQUENTIAL and not analog
         four_plus = fours[0:4]
@@ -137,6 +142,7 @@ def make_steps(form: int):
                     store(applied, p, v, load(gain, p, v) * amplitude)
 
         for n in range(n0, n1):
+            hold_on(n, theta, device)
             changed = since_x == 0
             if changed or n == n0:
                 for b in range(batch):
@@ -146,6 +152,7 @@ def make_steps(form: int):
                 )
                 if batch == 1:
                     gather(xs, index, 0, work)
+                    convert_inputs(work, 0, xs.shape[1], changed, device)
                     gather(ys, index, 0, y)
                     if far:
                         fetch(xs, ahead, 0)
@@ -173,8 +180,10 @@ def make_steps(form: int):
             for b in range(batch):
                 if batch > 1:
                     gather(xs, index, b, work)
+                    convert_inputs(work, 0, xs.shape[1], True, device)
                     gather(ys, index, b, y)
-                network(forward, theta, words, applied, amplitude, layers, neuron, work, widest)
+                draw_noise(n * batch + b, seed, ids, scratch, device)
+                network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
                     add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)
             if batch > 1:
@@ -192,8 +201,9 @@ def make_steps(form: int):
                     n, sigma_c0, BASELINE, cached_minus, seed, ids, scratch, four_minus, signal, C_MINUS
                 )
 
+            read_costs(signal, C_PLUS, C_PLUS if forward == SINGLE else C_MINUS, device)
             change_of_cost(
-                n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad
+                n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad, device
             )
             for q in range(probe_lane.shape[0]):
                 lane = probe_lane[q]
@@ -216,7 +226,7 @@ def make_steps(form: int):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
-                write(theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many)
+                write_on(n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
 
             since_x += 1
             if since_x == tau_x:
@@ -243,14 +253,14 @@ _steps_values = make_steps(VALUES)
 def steps_codes(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh without mismatch. All arrays as in `steps_values`."""
     _steps_codes(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -259,14 +269,14 @@ def steps_codes(
 def steps_gains(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh with mismatch. All arrays as in `steps_values`."""
     _steps_gains(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -275,7 +285,7 @@ def steps_gains(
 def steps_values(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid.
@@ -289,11 +299,12 @@ def steps_values(
     cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
     real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
     y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
+    device: the arrays of devices that are not ideal (pulse.py), or ().
     Probes: lanes, and rows per iteration of the call.
     """
     _steps_values(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip

@@ -52,3 +52,50 @@ CONSTANT, COSINE, INVERSE = range(3)
     CLIP,
     REALS,
 ) = range(14)
+
+# law: float64[LAW], how devices are written
+(
+    WRITES,
+    MODEL,
+    GRANULARITY,
+    ROUNDING,
+    MAX_PULSES,
+    C2C,
+    C2C_KIND,
+    C2C_FLOOR,
+    C2C_SLOPE,
+    WRITE_NOISE,
+    FACTOR_UP,
+    FACTOR_DOWN,
+    RATE_UP,
+    RATE_DOWN,
+    Z_SHIFT,
+    STUCK,
+    LAW,
+) = range(17)
+
+WRITES_DIRECT, WRITES_AT_ONCE, WRITES_PULSES, WRITES_PLAIN = range(4)  # plain: no state but theta
+SLOPED, EXPONENTIAL, POWER = range(3)  # SLOPED: constant, linear and soft bounds
+STOCHASTIC, NEAREST, CARRIED = range(3)
+RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a fraction of
+
+# about: float64[READOUT], how columns are read; a step of 0: no converter
+(
+    READ_FLOOR,
+    READ_SLOPE,
+    DAC_LOW,
+    DAC_HIGH,
+    DAC_STEP,
+    ADC_RANGE,
+    ADC_STEP,
+    COST_RANGE,
+    COST_STEP,
+    COST_CODE,
+    READOUT,
+) = range(11)
+INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
+CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
+
+# about: float64[AGING], what devices do between writes; times in iterations of the loop
+AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
+ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances

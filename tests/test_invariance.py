@@ -102,16 +102,88 @@ NETWORK = {
     "init_scale": st.floats(0.1, 2),
 }
 LAYER = {"activation": st.sampled_from(["sigmoid", "tanh", "relu", "linear"]), "n_in": None, "n_out": None}
+maybe = st.just(0.0) | small
 DEVICE = {
     "name": st.just("ideal"),
     "write": st.sampled_from(["ideal", "noisy"]),
     "sigma_theta": small,
-    "write_time": st.just(0.0) | small,
-    "amplitude_mismatch": st.just(0.0) | small,
+    "write_time": maybe,
+    "amplitude_mismatch": maybe,
+}
+BOUNDS = {
+    "w_min": st.sampled_from([-1.5, -0.4]),
+    "w_max": st.sampled_from([0.3, 2.0]),
+    "w_min_spread": maybe,
+    "w_max_spread": maybe,
+    "scale": st.sampled_from([1.0, 3.0]),
+}
+LEVELS = {"levels": st.integers(2, 50), "rounding": st.sampled_from(["stochastic", "nearest", "carried"])}
+PULSES = {
+    "model": st.sampled_from(["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]),
+    "rounding": LEVELS["rounding"],
+    "dw_min": st.floats(0.001, 0.05),
+    "granularity": st.none() | st.floats(0.001, 0.01),
+    "max_pulses": st.sampled_from([1, 5, 100]),
+    "up_down": st.sampled_from([0.0, 0.2, -0.3]),
+    "dw_spread": maybe,
+    "dw_lognormal": st.booleans(),
+    "up_down_spread": maybe,
+    "c2c": st.just(0.0) | st.floats(0.01, 3),
+    "write_noise": st.just(0.0) | st.floats(0.1, 10),
+    "joules_per_pulse": maybe,
+    "joules_per_read": maybe,
+    "seconds_per_pulse": maybe,
+}
+OF_MODEL = {
+    "linear": {"slope_up": unit, "slope_down": unit, "slope_spread": maybe, "mean_bound": st.booleans(),
+               "c2c_additive": st.booleans()},
+    "soft-bounds-reference": {"reference": st.sampled_from([0.0, 0.1, "symmetry"]), "reference_spread": maybe},
+    "exponential": {"a_up": st.just(-1.2), "a_down": st.just(-0.1), "g_up": st.floats(1, 4), "g_down": st.floats(1, 4),
+                    "z_scale": st.just(-0.5), "z_shift": st.just(-0.5), "c2c_floor": maybe, "c2c_slope": maybe},
+    "power": {"g_up": st.floats(0.5, 3), "g_down": st.floats(0.5, 3)},
+}  # fmt: skip
+AGES = {
+    "mapping": st.sampled_from(["one-sided", "symmetric", "reference"]),
+    "g_min": maybe,
+    "drift_nu": maybe,
+    "drift_nu_spread": maybe,
+    "drift_t0": st.none() | small,
+    "drift_every": st.sampled_from([1, 1, 3]),
+    "lifetime": st.none() | st.floats(0.1, 10),
+    "lifetime_spread": maybe,
+    "rest": st.sampled_from([0.0, 0.2]),
+}
+READS = {"read_noise": maybe, "read_noise_slope": maybe}
+FAULTS = {
+    "rows": st.sampled_from([0.0, 0.2]),
+    "columns": st.sampled_from([0.0, 0.2]),
+    "neurons": st.sampled_from([0.0, 0.2]),
+    "neuron_output": st.sampled_from([0.0, 0.3]),
+    "dead_rows": st.sampled_from([(), ((0, 0),)]),
+    "dead_columns": st.sampled_from([(), ((0, 0),)]),
+    "dead_neurons": st.sampled_from([(), ((0, 0),)]),
+    "endurance": st.none() | st.floats(1, 20),
+}
+STUCK = {
+    "stuck_low": st.sampled_from([0.0, 0.1]),
+    "stuck_high": st.sampled_from([0.0, 0.1]),
+    "stuck_random": st.sampled_from([0.0, 0.1]),
+    "stuck": st.sampled_from([(), ((0, "plus", 0.3),)]),
 }
 NEURON = {"spread": st.just(0.0) | small}
 CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
-CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "step_time": small}
+BITS = {
+    "dac_bits": st.none() | st.integers(1, 9),
+    "dac_range": st.sampled_from([(0.0, 1.0), (-0.5, 0.7)]),
+    "adc_bits": st.integers(2, 9),
+    "adc_range": st.sampled_from([0.5, 4.0]),
+    "adc_gain_spread": maybe,
+    "adc_offset_spread": maybe,
+    "cost_bits": st.none() | st.integers(3, 12),
+    "cost_of": st.sampled_from(["change", "cost"]),
+    "cost_range": st.sampled_from([0.05, 1.0]),
+}
+CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
     "seed": st.integers(0, 2**64 - 1),
@@ -128,8 +200,10 @@ def test_every_option_is_drawn():
     assert set(am.MGD.model_fields) == set(MGD) | set(OPTIMISER)
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
-        (am.Network, NETWORK), (am.Dense, LAYER), (am.Device, DEVICE), (am.Neuron, NEURON),
-        (am.Converters, CONVERTERS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
+        (am.Device, set(DEVICE).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
+        (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
     choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
@@ -138,6 +212,28 @@ def test_every_option_is_drawn():
     assert len(get_args(am.Dense.model_fields["activation"].annotation)) == 4
     assert len(get_args(am.Network.model_fields["cost"].annotation)) == 2
     assert len(EVERYTHING) == 6
+
+
+@st.composite
+def devices(draw):
+    """Half of them plain; else within bounds, with levels or pulsed, and some of them aging."""
+    values = draw_all(draw, DEVICE)
+    if values["write"] == "ideal":
+        values["sigma_theta"] = 0.0
+    kind = draw(st.sampled_from(["plain", "plain", "bounds", "levels", "pulses", "pulses", "pulses"]))
+    if kind == "plain":
+        return am.Device(**values)
+    values |= draw_all(draw, BOUNDS)
+    if kind != "bounds":
+        del values["write"], values["sigma_theta"]
+    if kind == "levels":
+        values |= draw_all(draw, LEVELS)
+    if kind == "pulses":
+        values |= draw_all(draw, PULSES)
+        values |= draw_all(draw, OF_MODEL.get(values["model"], {}))
+    values |= draw_all(draw, AGES) if draw(st.booleans()) else {}
+    values |= draw_all(draw, READS) if draw(st.booleans()) else {}
+    return am.Device(**values)
 
 
 def draw_all(draw, options):
@@ -180,14 +276,18 @@ def networks(draw):
 @st.composite
 def cases(draw, rules):
     network = draw(networks())
-    device = draw_all(draw, DEVICE)
-    if device["write"] == "ideal":
-        device["sigma_theta"] = 0.0
+    device = draw(devices())
+    faults = draw_all(draw, FAULTS) if draw(st.booleans()) else {}
+    if faults and device.w_max is not None:
+        faults |= draw_all(draw, STUCK)
+    if faults.get("endurance"):
+        faults["endurance_spread"] = draw(maybe)
     chip = am.Chip(
         network,
-        device=am.Device(**device),
+        device=device,
+        faults=am.Faults(**faults),
         neuron=am.Neuron(**draw_all(draw, NEURON)),
-        converters=am.Converters(**draw_all(draw, CONVERTERS)),
+        converters=am.Converters(**draw_all(draw, CONVERTERS | (BITS if draw(st.booleans()) else {}))),
         **draw_all(draw, CHIP),
     )
     rng = np.random.default_rng(draw(st.integers(0, 999)))
@@ -202,7 +302,10 @@ def chip_ids(draw):
     """One to some 40 ids, so of one to three blocks of 16: neighbours, and some at the ends of what is allowed."""
     first = draw(st.integers(100, 2**32 - 100))
     ids = list(range(first, first + draw(st.sampled_from([1, 5, 16, 17, 33, 39]))))
-    ids[: len(ids) // 2 : 4] = draw(st.permutations([0, 17, 2**31, 2**32 - 1, 99]))[: len(ids[: len(ids) // 2 : 4])]
+    ends = [c for c in draw(st.permutations([0, 17, 2**31, 2**32 - 1, 99])) if c not in ids]
+    places = list(range(0, len(ids) // 2, 4))
+    for place, end in zip(places, ends, strict=False):
+        ids[place] = end
     return ids
 
 
@@ -214,6 +317,9 @@ def assert_same(run, whole, what):
     lanes = [whole.chips.tolist().index(c) for c in run.chips.tolist()]
     assert run.status == whole.status
     assert_bits(run.theta, whole.theta[lanes], what)
+    if whole.pulses is not None:
+        assert_bits(run.pulses, whole.pulses[lanes], f"{what}: pulses")
+        assert_bits(run.saturated, whole.saturated[lanes], f"{what}: saturated")
     assert_bits(run.time, whole.time[run.step], what)
     for name in set(run.record) - {"step", "time"}:
         assert_bits(run.record[name], whole.record[name][run.step][:, lanes], f"{what}: {name}")

@@ -25,7 +25,7 @@ COMMANDS = {
     "plot": ("traces", "Draw a trace: learning curves with their spread over the chips."),
     "export": ("traces", "Write a trace as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
-    "devices": ("devices", "List device presets, or show the settings of one."),
+    "devices": ("devices", "List device presets, show one, or draw what its pulses do."),
     "bench": ("bench", "Measure the speed beside JAX, PyTorch and NumPy doing the same."),
 }
 EXAMPLE = """\b

@@ -116,7 +116,12 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--clip", "rule.clip", NUMBER, "largest |C_ac| that is let through"),
     ),
     "Hardware": (
-        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`"),
+        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`; --set device.c2c=0 changes it"),
+        Setting("--device-scale", "device.scale", NUMBER, "theta per w of the devices"),
+        Setting("--write", "device.write", "WORD", "ideal, noisy, quantised, pulsed; by default what the device says"),
+        Setting("--levels", "device.levels", WHOLE, "of quantised writes"),
+        Setting("--rounding", "device.rounding", "WORD", "to pulses or levels: stochastic, nearest, carried"),
+        Setting("--max-pulses", "device.max_pulses", WHOLE, "pulses a device gets in one write at most"),
         Setting("--neuron-spread", "neuron.spread", NUMBER, "sigma_a: spread from neuron to neuron"),
         Setting("--sigma-c", "converters.sigma_C", NUMBER, "noise of the measured cost"),
         Setting("--sigma-theta", "device.sigma_theta", NUMBER, "noise of a parameter update"),
@@ -133,6 +138,7 @@ def known_keys() -> list[str]:
     """Every dotted key of a configuration, those of `data` (which depend on the data set) but for name and bits."""
     from analogmgd.chip import Chip, Converters, Device, Neuron
     from analogmgd.config import Run
+    from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
 
@@ -141,6 +147,7 @@ def known_keys() -> list[str]:
         "device": Device.model_fields,
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
+        "faults": Faults.model_fields,
         "chip": ["step_time"],
         "rule": ["type", *MGD.model_fields, *(k for k in Backprop.model_fields if k not in MGD.model_fields)],
         "data": ["name", "bits"],

@@ -183,10 +183,30 @@ def outcome(run: Trace, summary: dict[str, Any], planned: int | None, compiled: 
         ("solved", solved(run)),
         ("collapsed", f"{summary['collapsed']} (learnt, then fell to chance)" if summary["collapsed"] else ""),
         ("diverged", diverged_text(summary["diverged"])),
+        ("writes", written(summary["spent"])),
+        ("saturated", saturated(summary["spent"])),
         ("emulated", emulated(seconds)),
         ("took", took(wall, rate, compiled)),
         ("trace", trace_text(summary["path"])),
     ]
+
+
+def written(spent: dict[str, Any]) -> str:
+    """Pulses, and what they took."""
+    if "pulses_per_device" not in spent:
+        return ""
+    parts = [f"{si(spent['pulses_per_device'])} pulses a device on average"]
+    if "joules_per_chip" in spent:
+        parts.append(f"{si(spent['joules_per_chip'], 'J')} a chip with the reads")
+    if "pulse_seconds_at_once" in spent:
+        parts.append(f"{si(spent['pulse_seconds_at_once'], 's')} of pulses, all devices at once")
+    return ", ".join(parts)
+
+
+def saturated(spent: dict[str, Any]) -> str:
+    """Conversions that were cut, where any were."""
+    cut = {name: n for name, n in spent.get("saturated", {}).items() if n}
+    return ", ".join(f"{si(n)} conversions of {name}" for name, n in cut.items()) + (" were cut" if cut else "")
 
 
 def solved(run: Trace) -> str:

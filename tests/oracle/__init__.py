@@ -7,5 +7,9 @@ philox    words, uniforms and normals of the streams
 order     which sample is presented when
 network   networks, costs, true gradient, accuracy
 perturb   the perturbation of every parameter at a step
+device    pulsed devices: their spreads, one pulse, how many are asked for
+retention drift, leak, 1/f noise, programming errors
 rule      a chip that trains itself by multiplexed gradient descent, and backpropagation beside it
+wires     a crossbar with resistive wires by Kirchhoff's current law, dense
+ngspice   the same crossbars in a circuit simulator
 """

@@ -1,0 +1,91 @@
+"""What a series of pulses does to devices, outside of any training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .device_law import Devices, law, populate
+from .devices import Device
+from .devices import device as preset
+from .errors import ConfigError
+from .kernels import draw
+from .kernels.philox import DEVICE
+from .kernels.response import respond
+from .kernels.simd import WIDTH
+
+MANY = 1_000_000
+
+
+@dataclass(frozen=True)
+class Response:
+    """w float64[pulses + 1, devices], as the network would see it without write noise; drawn : the devices' numbers."""
+
+    w: np.ndarray
+    drawn: dict[str, np.ndarray]
+
+
+def draw_devices(device: Device, count: int, seed: int = 0) -> tuple[Devices, np.ndarray]:
+    """Those of parameter 0 of the chips 0, 1, ..: `Devices` of float64[1, lanes], and the ids uint64[1, lanes]."""
+    lanes = -(-count // WIDTH) * WIDTH
+    ids = np.arange(lanes, dtype=np.uint64)[np.newaxis]
+    words = np.zeros((4, lanes), np.uint32)
+
+    def normals(k: int) -> np.ndarray:
+        out = np.zeros((4, lanes))
+        draw.draw_normals(np.uint64(seed), ids, DEVICE, k, words, out)
+        return out[:1]
+
+    def exp(x: np.ndarray) -> np.ndarray:
+        out = np.zeros_like(x)
+        draw.exponential(np.ascontiguousarray(x), out)
+        return out
+
+    return populate(device, normals, exp, (1, lanes)), ids
+
+
+def device_response(
+    device: Device | str,
+    pulses: Sequence[int] = (500, -500),
+    devices: int = 5,
+    start: float | None = None,
+    seed: int = 0,
+) -> Response:
+    """Apply pulses to some devices, one by one.
+
+    device : Device or the name of a preset, with write = "pulsed"
+    pulses : numbers of pulses, one after the other; negative: downwards
+    devices : how many, drawn as those of parameter 0 of the chips 0, 1, ...
+    start : w they start from (as near as each can), by default each one's lower bound
+
+    Returns a `Response`: w float64[pulses + 1, devices] from before the first pulse on, dimensionless, with the
+    cycle-to-cycle noise but without that of writes, and what each device drew. Raises ConfigError for devices that are
+    not pulsed, and for no pulses or devices or more than a million of them. Models and sources: docs/devices.md.
+
+    >>> float(device_response(Device(model="constant", dw_min=0.25, w_min=-1, w_max=1), [3, -1], 1).w[-1, 0])
+    -0.5
+    """
+    if isinstance(device, str):
+        device = preset(device)
+    if device.write != "pulsed":
+        raise ConfigError(f"device {device.name!r} is written without pulses (write = {device.write!r}): no response")
+    total = sum(abs(n) for n in pulses)
+    if not 1 <= total <= MANY or not 1 <= devices <= MANY:
+        raise ConfigError(f"pulses = {list(pulses)}, devices = {devices}: must be 1 to {MANY:,} each")
+    drawn, ids = draw_devices(device, devices, seed)
+    directions = np.concatenate([np.full(abs(n), 1.0 if n > 0 else -1.0) for n in pulses])
+    offset = drawn.offset if len(drawn.offset) else 0.0
+    out = np.zeros((total + 1, ids.shape[1]))
+    out[0] = drawn.low[0] if start is None else np.clip(device.scale * start + offset, drawn.low, drawn.high)
+    respond(
+        np.uint64(seed), ids, directions, law(device), drawn.up, drawn.down, drawn.slope_up, drawn.slope_down,
+        drawn.high, drawn.low, np.zeros((4, ids.shape[1]), np.uint32), np.zeros((4, ids.shape[1])), out,
+    )  # fmt: skip
+    numbers: dict[str, Any] = {name: array[0, :devices] for name, array in vars(drawn).items() if len(array)}
+    return Response((out - offset)[:, :devices] / device.scale, numbers)
+
+
+response = device_response  # its name within this module's own subject

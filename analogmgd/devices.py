@@ -1,0 +1,257 @@
+"""The devices that hold the parameters: how they are written and perturbed, and presets of measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from .device_presets import DEFAULTS, PRESETS
+from .errors import ConfigError
+from .settings import Settings, did_you_mean, number, whole
+
+NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
+Real = Annotated[float, BeforeValidator(number)]
+Flag = Annotated[bool, Field(strict=True)]
+Model = Literal["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]
+MAX_PULSES = 10_000
+FEWEST = 1e-9  # of a step at zero in units of dw_min: less is no step
+
+
+def _reference(value: Any) -> Any:
+    if isinstance(value, str):
+        if value != "symmetry":
+            raise ValueError('must be a number or "symmetry"')
+        return value
+    return number(value)
+
+
+class Device(Settings):
+    """The devices that hold the parameters, and how they are written and perturbed.
+
+    Quantities named in units of w are of the device's own weight; the network sees theta = scale w (after
+    subtracting the reference). "Spread" is device-to-device, drawn once per device and chip.
+
+    name : preset this came from
+    write : "ideal" | "noisy" | "quantised" | "pulsed": theta += dw; the same + sigma_theta xi, a fresh draw per
+        parameter and write; to the nearest of `levels` values; by whole pulses of the `model`.
+        When left out: "pulsed" with a model, "quantised" with levels, "noisy" with sigma_theta, else "ideal".
+    sigma_theta : float >= 0, in units of theta; needs write = "noisy"
+    write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
+    amplitude_mismatch : float >= 0, relative
+        The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
+    w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
+    write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse,
+        the first programming included
+    levels : number of values between w_min and w_max for write = "quantised"
+    rounding : "stochastic" | "nearest" | "carried": how dw becomes whole pulses or levels; carried keeps the remainder
+        for the next write
+    max_pulses : limit of pulses a device gets in one write, 1 to 10,000; what is asked beyond is lost, unless carried
+    granularity : dw that one pulse stands for, or None: the mean of the nominal up and down steps at w = 0 (in the
+        middle of the range where 0 is its end)
+    model : what a pulse does: "constant" | "linear" | "soft-bounds" | "soft-bounds-reference" | "exponential" | "power"
+    dw_min : step of a pulse at w = 0 (of the constant, linear and soft-bounds models)
+    up_down : asymmetry: the smaller step is by so much less, in units of dw_min; > 0: down steps are the smaller
+    dw_spread : spread of the step, relative (of its logarithm with dw_lognormal = true)
+    up_down_spread : spread of the asymmetry, in units of dw_min
+    c2c : cycle-to-cycle spread of a step, relative to it; with c2c_additive relative to the step at w = 0
+    c2c_floor, c2c_slope : with either > 0, the spread is c2c (|step| + c2c_floor + c2c_slope |w|) instead
+    slope_up, slope_down : linear: relative decrease of the step from w = 0 to the bound; slope_spread : absolute spread
+    mean_bound : linear: the slope refers to the nominal bounds, not to the device's own
+    a_up, a_down, g_up, g_down, z_scale, z_shift : exponential: z = 2 z_scale w/(b_max - b_min) + z_shift, step
+        D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down
+    reference : soft-bounds-reference: subtracted from the state to give w: a number, or "symmetry", the device's own
+        symmetry point; reference_spread : absolute
+    scale : theta per w
+    mapping : of w onto the pair g_plus - g_minus: "one-sided" (the other is g_min), "symmetric" (half each way),
+        "reference" (g_minus fixed); drift acts on each of the two
+    g_min : conductance of a device at the lower end, in units of w
+    drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
+        last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
+    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or None; lifetime_spread : relative
+    read_noise, read_noise_slope : a conductance g is read as g + (read_noise + read_noise_slope g) xi, a fresh draw
+        for each device and evaluation (in units of w, and relative)
+    drift_every : steps after which what the network sees is brought up to date
+    joules_per_pulse, joules_per_read, seconds_per_pulse : of one device, for the estimates of energy and of the time
+        for pulses (of all devices at once, and in turn) in a trace's summary
+
+    Sources: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184; presets: `PRESETS`.
+
+    >>> Device(sigma_theta=0.01).write, Device(model="constant", dw_min=0.01, w_min=-1, w_max=1).write
+    ('noisy', 'pulsed')
+    """
+
+    table: ClassVar[str] = "device"
+    name: str = "ideal"
+    write: Literal["ideal", "noisy", "quantised", "pulsed"] = "ideal"
+    sigma_theta: NonNegative = 0.0
+    write_time: NonNegative = 0.0
+    amplitude_mismatch: NonNegative = 0.0
+    w_min: Real | None = None
+    w_max: Real | None = None
+    w_min_spread: NonNegative = 0.0
+    w_max_spread: NonNegative = 0.0
+    write_noise: NonNegative = 0.0
+    levels: Annotated[int, BeforeValidator(whole), Field(ge=2, le=2**20)] | None = None
+    rounding: Literal["stochastic", "nearest", "carried"] = "stochastic"
+    max_pulses: Annotated[int, BeforeValidator(whole), Field(ge=1, le=MAX_PULSES)] = 100
+    granularity: Positive | None = None
+    model: Model | None = None
+    dw_min: Positive | None = None
+    up_down: Real = 0.0
+    dw_spread: NonNegative = 0.0
+    dw_lognormal: Flag = False
+    up_down_spread: NonNegative = 0.0
+    c2c: NonNegative = 0.0
+    c2c_additive: Flag = False
+    c2c_floor: NonNegative = 0.0
+    c2c_slope: NonNegative = 0.0
+    slope_up: NonNegative = 0.0
+    slope_down: NonNegative = 0.0
+    slope_spread: NonNegative = 0.0
+    mean_bound: Flag = False
+    a_up: Real = 0.0
+    a_down: Real = 0.0
+    g_up: NonNegative = 0.0
+    g_down: NonNegative = 0.0
+    z_scale: Real = 0.0
+    z_shift: Real = 0.0
+    reference: Annotated[float | Literal["symmetry"], BeforeValidator(_reference)] = 0.0
+    reference_spread: NonNegative = 0.0
+    scale: Positive = 1.0
+    mapping: Literal["one-sided", "symmetric", "reference"] = "one-sided"
+    g_min: NonNegative = 0.0
+    drift_nu: NonNegative = 0.0
+    drift_nu_spread: NonNegative = 0.0
+    drift_t0: Positive | None = None
+    drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
+    lifetime: Positive | None = None
+    lifetime_spread: NonNegative = 0.0
+    rest: Real = 0.0
+    read_noise: NonNegative = 0.0
+    read_noise_slope: NonNegative = 0.0
+    joules_per_pulse: NonNegative = 0.0
+    joules_per_read: NonNegative = 0.0
+    seconds_per_pulse: NonNegative = 0.0
+
+    def __init__(self, /, **settings: Any) -> None:
+        if "write" not in settings and (write := implied_write(settings)):
+            settings["write"] = write
+        super().__init__(**settings)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if self.name not in NAMES:
+            raise ValueError(f"name = {self.name!r}: must be one of {', '.join(NAMES)}")
+        if self.write != "noisy" and self.sigma_theta > 0:
+            raise ValueError(f'sigma_theta = {self.sigma_theta:g} needs write = "noisy"')
+        bounds = self.w_min, self.w_max
+        if (self.w_min is None) != (self.w_max is None):
+            raise ValueError(f"w_min = {self.w_min}, w_max = {self.w_max}: give both or neither")
+        if self.w_min is not None and self.w_max is not None and self.w_min >= self.w_max:
+            raise ValueError(f"w_min = {self.w_min:g}: must be less than w_max = {self.w_max:g}")
+        if self.write == "quantised" and (self.levels is None or None in bounds):
+            raise ValueError(f'levels = {self.levels}: write = "quantised" needs levels, w_min and w_max')
+        if self.levels is not None and self.write != "quantised":
+            raise ValueError(f'levels = {self.levels} needs write = "quantised"')
+        if self.write == "pulsed" and (self.model is None or self.dw_min is None or None in bounds):
+            raise ValueError(f'model = {self.model!r}: write = "pulsed" needs model, dw_min, w_min and w_max')
+        if self.write_noise > 0 and self.dw_min is None:
+            raise ValueError(f"write_noise = {self.write_noise}: counts in dw_min, which is not given")
+        if self.ages and self.mapping != "one-sided" and self.w_max is None:
+            raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
+        if self.write == "pulsed":
+            self._check_model()
+        return self
+
+    def _check_model(self) -> None:
+        assert self.w_min is not None and self.w_max is not None  # noqa: PT018
+        if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
+            low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
+            raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
+        if self.model != "soft-bounds-reference" and (self.reference != 0 or self.reference_spread > 0):
+            raise ValueError(f'reference = {self.reference!r} needs model = "soft-bounds-reference"')
+        if self.c2c_additive and self.model in ("exponential", "power"):
+            raise ValueError(f'c2c_additive = true: not for model = "{self.model}"')
+        if self.model == "exponential" and self.z_scale == 0 and self.a_up == self.a_down == 0:
+            raise ValueError('model = "exponential" needs a_up, a_down, g_up, g_down, z_scale, z_shift')
+        from .device_law import nominal_steps
+
+        up, down = nominal_steps(self)
+        if min(up, down) < 0 or up + down < FEWEST * self.dw_min:  # type: ignore[operator]
+            raise ValueError(f"model = {self.model!r}: no step is left of a nominal device: {up:g} up, {down:g} down")
+
+    @property
+    def stateless(self) -> bool:
+        """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
+        return self.write in ("ideal", "noisy") and self.w_min is None and self.write_noise == 0 and not self.ages
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network sees theta, too, and nothing else."""
+        return self.stateless and not self.noisy_reads
+
+    @property
+    def noisy_reads(self) -> bool:
+        """Whether a reading of the devices has noise."""
+        return self.read_noise > 0 or self.read_noise_slope > 0
+
+    @property
+    def ages(self) -> bool:
+        """Whether the devices change between writes."""
+        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime is not None
+
+
+def implied_write(settings: Mapping[str, Any]) -> str | None:
+    """The way of writing that settings speak of."""
+    if settings.get("model") is not None:
+        return "pulsed"
+    if settings.get("levels") is not None:
+        return "quantised"
+    sigma = settings.get("sigma_theta", 0)
+    return "noisy" if isinstance(sigma, int | float) and sigma > 0 else None
+
+
+NAMES = tuple(name for name, preset in PRESETS.items() if not preset.get("one_sided"))
+
+
+def device(name: str = "ideal", **changes: Any) -> Device:
+    """A preset device, some of its settings changed; `analogmgd devices` lists them, docs/devices.md has all figures.
+
+    name : of the table; changes : settings of `Device` that differ from it. Returns a `Device`, w dimensionless (1 is
+    the nominal end of most ranges). Raises ConfigError, in one line, for an unknown name or a setting that cannot be.
+
+    ================  =====================  ================================================================
+    name              model                  figures fitted to
+    ================  =====================  ================================================================
+    ideal             -                      w += dw, unbounded
+    reram-es          exponential            Gong et al., Nat. Commun. 9, 2102 (2018): HfO2 ReRAM
+    reram-sb          soft-bounds-reference  the same measurement, fitted loosely
+    reram-array-om    soft-bounds-reference  Gong, Rasch et al., IEDM 2022: array, optimised material
+    reram-array-hfo2  soft-bounds-reference  Gong, Rasch et al., IEDM 2022: array, baseline HfO2
+    capacitor         linear                 Li et al., VLSI 2018: trench capacitor; it leaks
+    ecram             linear                 Tang et al., IEDM 2018: lithium ECRAM
+    ecram-mo          linear                 Kim et al., IEDM 2019: metal-oxide ECRAM
+    gokmen-vlasov     constant               Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016): a specification
+    idealized         constant               Rasch, Gokmen and Haensch 2019, arXiv 1906.02698
+    ================  =====================  ================================================================
+
+    The numbers are those of the presets of aihwkit 1.x, but for the capacitor's lifetime, which is in seconds here.
+
+    >>> device("reram-es", c2c=0.0).dw_min
+    0.00135
+    """
+    if not isinstance(name, str) or name not in NAMES:
+        known = list(NAMES)
+        hint = did_you_mean(str(name), known)
+        raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
+    preset = {}
+    if PRESETS[name]["model"] != "ideal":
+        preset = {k: v for k, v in {**DEFAULTS, **PRESETS[name]}.items() if k in Device.model_fields}
+        preset["lifetime"] = preset["lifetime"] or None
+    settings = {**preset, **changes, "name": name}
+    if "write" not in changes and (write := implied_write(changes)):
+        settings["write"] = write  # what is changed decides, before what the preset says
+    return Device(**settings)

@@ -1,0 +1,131 @@
+"""Digits on every preset device: trained on the chip, and trained elsewhere and then written to it.
+
+    python bench/devices.py [--chips 64] [--steps 1000000] [--only reram-es,ecram]
+
+64-32-10, tanh, cross-entropy, on chips of 10 ns a step. For each device eta and tau_theta come from a grid, tried
+on 16 chips of another seed; what is shown is the accuracy of 64 chips on the test set, each with devices of its own.
+Written to the chip: the parameters that backpropagation finds on the ideal network, clipped to what each device
+can hold, with its write noise; nothing is corrected after it. Makes bench/results/devices_digits.json and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from typing import Any
+
+import numpy as np
+from common import RESULTS, machine, save
+from tqdm import tqdm
+
+import analogmgd as am
+from analogmgd.devices import NAMES
+
+NETWORK = am.Network.mlp([64, 32, 10], "tanh", cost="cross-entropy", init="glorot")
+ETAS = (3e-5, 1e-4, 3e-4, 1e-3, 3e-3)
+WINDOWS = (1, 10, 100)
+SCALE = 2.0  # theta per w: the parameters that backpropagation finds lie within +-2 but for 2 in 1000
+TRIED = 16  # chips of the grid
+
+
+def chip_of(name: str) -> am.Chip:
+    """A chip with these devices."""
+    device = am.device(name) if name == "ideal" else am.device(name, scale=SCALE)
+    return am.Chip(NETWORK, device=device, step_time="mem-compute")
+
+
+def trained(name: str, eta: float, tau_theta: int, steps: int, chips: int, seed: int) -> am.Trace:
+    """A run of MGD."""
+    rule = am.MGD(eta=eta, amplitude=0.01, tau_theta=tau_theta, baseline="antithetic")
+    return am.train(chip_of(name), "digits", rule, steps=steps, chips=chips, seed=seed, eval_samples=None)
+
+
+def best_settings(name: str, steps: int, say: tqdm) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """eta and tau_theta with the highest median accuracy at the end, and all that was tried."""
+    tried = []
+    for eta, tau_theta in itertools.product(ETAS, WINDOWS):
+        say.set_postfix_str(f"{name}: eta {eta:g}, tau_theta {tau_theta}")
+        run = trained(name, eta, tau_theta, steps, TRIED, seed=1)
+        tried.append({"eta": eta, "tau_theta": tau_theta, "accuracy": float(np.median(run.accuracy[-1]))})
+        say.update()
+    return max(tried, key=lambda one: one["accuracy"]), tried
+
+
+def quartiles(values: np.ndarray) -> list[float]:
+    """Median, lower and upper quartile."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return [float(middle), float(low), float(high)]
+
+
+def measure(names: list[str], chips: int, steps: int) -> dict[str, Any]:
+    """Everything that is shown."""
+    say = tqdm(total=len(names) * (len(ETAS) * len(WINDOWS) + 1) + 1, file=sys.stderr)
+    ideal = am.train(NETWORK, "digits", am.Backprop(eta=0.03), steps=50_000, chips=chips, eval_samples=None)
+    say.update()
+    found: dict[str, Any] = {"backprop": quartiles(ideal.accuracy[-1]), "devices": {}}
+    for name in names:
+        settings, tried = best_settings(name, steps // 2, say)
+        say.set_postfix_str(name)
+        run = trained(name, settings["eta"], settings["tau_theta"], steps, chips, seed=0)
+        written = am.train(
+            chip_of(name), "digits", am.MGD(eta=0.0), steps=1, chips=chips, theta0=ideal.theta, eval_samples=None
+        )
+        found["devices"][name] = {
+            "settings": settings, "tried": tried, "on chip": quartiles(run.accuracy[-1]),
+            "written": quartiles(written.accuracy[0]), "accuracies": run.accuracy[-1].tolist(),
+            "spent": run.summary()["spent"],
+        }  # fmt: skip
+        say.update()
+    say.close()
+    return found
+
+
+def draw(result: dict[str, Any]) -> None:
+    """devices_digits.png."""
+    from matplotlib.figure import Figure
+
+    names = list(result["devices"])
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    for offset, key, colour, label in (
+        (-0.14, "on chip", "#0072b2", "MGD on the chip"),
+        (0.14, "written", "#d55e00", "backpropagation elsewhere, then written"),
+    ):
+        values = 100 * np.array([result["devices"][name][key] for name in names])
+        errors = [values[:, 0] - values[:, 1], values[:, 2] - values[:, 0]]
+        at = np.arange(len(names)) + offset
+        axes.errorbar(at, values[:, 0], errors, fmt="o", color=colour, capsize=3, label=label)
+    axes.axhline(
+        100 * result["backprop"][0], color="0.3", linewidth=1, linestyle="--", label="ideal chip, backpropagation"
+    )
+    axes.axhline(10, color="0.7", linewidth=1, linestyle=":", label="chance")
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_ylabel("test accuracy (%)")
+    axes.set_ylim(0, 101)
+    axes.set_title(
+        f"digits, 64-32-10, {result['chips']} chips, {result['steps']:,} steps; medians and quartiles", fontsize=10
+    )
+    axes.legend(fontsize=8, loc="lower left")
+    figure.savefig(RESULTS / "devices_digits.png", dpi=130)
+
+
+def main() -> None:
+    """Measure, save, draw, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--chips", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--only", default=",".join(NAMES))
+    options = parser.parse_args()
+    result = measure(options.only.split(","), options.chips, options.steps)
+    result |= {"machine": machine(), "chips": options.chips, "steps": options.steps, "scale": SCALE}
+    save("devices_digits", result)
+    draw(result)
+    print(f"backpropagation, ideal: {100 * result['backprop'][0]:.1f} %")
+    for name, one in result["devices"].items():
+        texts = [f"{100 * m:5.1f} [{100 * a:.1f}, {100 * b:.1f}] %" for m, a, b in (one["on chip"], one["written"])]
+        print(f"{name:18s} on chip {texts[0]:24s} written {texts[1]:24s} {one['settings']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Drift and leak in the loop against the formulas, device by device and step by step."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from test_pulsed import BLOCKS, NET, PULSE, SEED, P, populated, settings_of
+
+import analogmgd as am
+from oracle import device as oracle
+from oracle import philox, retention
+
+BASE = {"model": "linear", "dw_min": 0.01, "w_min": -1.2, "w_max": 1.0, "slope_up": 0.2, "slope_down": 0.1, "c2c": 0.3}
+STEP = 1e-3  # seconds of an iteration: antithetic, at half a millisecond an evaluation
+AGES = {
+    "drift": {"drift_nu": 0.05, "drift_nu_spread": 0.02},
+    "drift of both, by 2 s": {"drift_nu": 0.1, "g_min": 0.1, "drift_t0": 2.0, "drift_nu_spread": 0.05},
+    "symmetric": {"drift_nu": 0.1, "g_min": 0.1, "mapping": "symmetric", "drift_nu_spread": 0.05},
+    "reference": {"drift_nu": 0.1, "g_min": 0.2, "mapping": "reference", "drift_nu_spread": 0.05},
+    "leak": {"lifetime": 0.03, "lifetime_spread": 0.2, "rest": 0.1},
+    "leak and drift": {"lifetime": 0.05, "drift_nu": 0.1, "drift_nu_spread": 0.01},
+    "write noise is kept": {"drift_nu": 0.2, "write_noise": 3.0},
+}
+
+
+def normals_of(chip, k):
+    return philox.normals(SEED, chip, 10, 4 * k * BLOCKS, P)
+
+
+def aged(device, chip, w, since):
+    """w after `since` steps, each device with what it drew: drift of the pair, then leak."""
+    t = since * STEP
+    if device.drift_nu:
+        largest = max(-device.w_min, device.w_max)
+        pair = {
+            "one-sided": (device.g_min + np.maximum(w, 0), device.g_min + np.maximum(-w, 0)),
+            "symmetric": (device.g_min + largest / 2 + w / 2, device.g_min + largest / 2 - w / 2),
+            "reference": (device.g_min + largest + w, device.g_min + largest),
+        }[device.mapping]
+        nus = (np.abs(device.drift_nu + device.drift_nu_spread * normals_of(chip, k)) for k in (7, 8))
+        plus, minus = (retention.drift(g, t, 0, device.drift_t0 or STEP, nu) for g, nu in zip(pair, nus, strict=True))
+        w = plus - minus
+    if device.lifetime:
+        lifetime = device.lifetime * np.abs(1 + device.lifetime_spread * normals_of(chip, 9))
+        w = retention.leak(w, t, lifetime, device.rest)
+    return w
+
+
+@pytest.mark.parametrize("every", [1, 7])
+@pytest.mark.parametrize("name", AGES)
+def test_every_step_is_that_of_the_formulas(name, every):
+    """Also what a write starts from, that it sets the clock anew, and that no pulse does not."""
+    device = am.Device(**BASE, **AGES[name], drift_every=every)
+    rule = am.MGD(eta=0.02, amplitude=0.05, baseline="antithetic")
+    run = am.train(
+        am.Chip(NET, device=device, step_time=STEP / 2), "parity", rule, steps=80, chips=[3], seed=SEED,
+        precision="double", record=("theta", "gradient"), record_every=1,
+    )  # fmt: skip
+    theta, G, chip = run.record["theta"][:, 0], run.record["gradient"][:, 0], 3
+    s, dev = settings_of(device.replace(lifetime=None)), populated(device.replace(lifetime=None), chip)
+    slots = device.max_pulses + 2
+    kept = device.write_noise * device.dw_min * normals_of(chip, 10)
+    state, seen, clock = theta[0] - kept, theta[0].copy(), np.zeros(P)
+    moved = 0
+    for n in range(80):
+        if n % every == 0:
+            seen = aged(device, chip, state, n - clock) + kept
+        u = 1 - philox.uniform(philox.words(SEED, chip, PULSE, 4 * n * slots * BLOCKS, P))
+        asked, _ = oracle.pulses_asked(-rule.eta * G[n + 1], oracle.granularity(s), "stochastic", u, max_pulses=100)
+        after = aged(device, chip, state, n + 1 - clock)
+        for i in range(int(np.abs(asked).max())):
+            xi = philox.normals(SEED, chip, PULSE, 4 * (n * slots + 2 + i) * BLOCKS, P)
+            after = oracle.pulse(s, dev, after, np.where(np.abs(asked) > i, np.sign(asked), 0), xi)
+        noise = device.write_noise * device.dw_min
+        fresh = noise * philox.normals(SEED, chip, PULSE, 4 * (n * slots + 1) * BLOCKS, P)
+        wrote = asked != 0
+        kept = np.where(wrote, fresh, kept) if noise else kept
+        state, clock = np.where(wrote, after, state), np.where(wrote, n + 1, clock)
+        seen = np.where(wrote, after + kept, seen)
+        moved += wrote.sum()
+        np.testing.assert_allclose(theta[n + 1], seen, rtol=1e-9, atol=1e-11, err_msg=f"step {n}")
+    assert 20 < moved < 80 * P - 100  # some devices were written, and not all
+
+
+def test_drift_over_seven_decades():
+    """Mean and spread of the conductance of 4096 idle devices after 1 s to 1e7 s against the formula (99.9 %)."""
+    nu, spread = 0.06, 0.02
+    device = am.Device(drift_nu=nu, drift_nu_spread=spread, drift_t0=20.0)
+    for seconds in (1, 1e3, 1e7):
+        slow = am.Chip(am.Network.mlp([1, 1]), device=device, step_time=seconds / 8)
+        rule = am.MGD(eta=0.0, baseline="antithetic")
+        data = am.Dataset(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
+        run = am.train(
+            slow, data, rule, steps=5, chips=4096, theta0=np.array([0.5, 0.5]), record=(), precision="double", seed=4
+        )
+        held = run.theta[:, 0] / 0.5  # seen last at step 4, after 4 iterations of two evaluations
+        factor = np.log((seconds + 20) / 20)
+        x = np.log(held) / -factor
+        assert stats.kstest(x, stats.foldnorm(nu / spread, scale=spread).cdf).pvalue > 1e-3
+        exact = np.exp(-nu * factor + (spread * factor) ** 2 / 2)
+        deviation = exact * np.sqrt(np.exp((spread * factor) ** 2) - 1)
+        assert abs(held.mean() - exact) < 3.3 * deviation / 64
+
+
+@pytest.mark.parametrize("step_time", [1e-3, 10e-9, 200e-12])
+def test_one_drift_on_three_time_scales(step_time):
+    """By default t0 is one step, so the same steps drift alike; a t0 in seconds makes the fast chip drift little."""
+    rule = am.MGD(eta=0.0, baseline="antithetic")
+    runs = {}
+    for t0 in (None, 20.0):
+        device = am.Device(drift_nu=0.1, drift_t0=t0)
+        chip = am.Chip(am.Network.mlp([1, 1]), device=device, step_time=step_time)
+        data = am.Dataset(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
+        run = am.train(chip, data, rule, steps=101, chips=1, theta0=np.array([0.5, 0.5]), record=(), precision="double")
+        runs[t0] = run.theta[0, 0] / 0.5
+    assert runs[None] == pytest.approx(101**-0.1, rel=1e-12)
+    assert runs[20.0] == pytest.approx(((200 * step_time + 20) / 20) ** -0.1, rel=1e-12)
