@@ -40,6 +40,7 @@ class Device(Settings):
         When left out: "pulsed" with a model, "quantised" with levels, "noisy" with sigma_theta, else "ideal".
     sigma_theta : float >= 0, in units of theta; needs write = "noisy"
     write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
+    write_steps : steps until what is written is seen by the network (less than tau_theta)
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
     w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
@@ -88,6 +89,7 @@ class Device(Settings):
     write: Literal["ideal", "noisy", "quantised", "pulsed"] = "ideal"
     sigma_theta: NonNegative = 0.0
     write_time: NonNegative = 0.0
+    write_steps: Annotated[int, BeforeValidator(whole), Field(ge=0, le=2**31)] = 0
     amplitude_mismatch: NonNegative = 0.0
     w_min: Real | None = None
     w_max: Real | None = None

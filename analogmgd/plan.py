@@ -85,6 +85,23 @@ def check_faults(chip: Chip) -> None:
         raise ConfigError(problem)
 
 
+def check_latency(chip: Chip, rule: Any) -> None:
+    """Raise ConfigError where what is late does not go with the rule."""
+    if not isinstance(rule, MGD):
+        return
+    device, late = chip.device, chip.device.write_steps
+    if late > 0 and (rule.mode == "analog" or late >= rule.tau_theta):
+        raise ConfigError(
+            f"device.write_steps = {late}: must be less than rule.tau_theta = {rule.tau_theta:g}, in discrete mode"
+        )
+    if late > 0 and device.ages:
+        raise ConfigError(f"device.write_steps = {late}: not together with drift or leak")
+    if chip.input_tau > 0 and rule.batch > 1:
+        raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
+    if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
+        raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
+
+
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
     """Targets as the cost sees them: label smoothing applied."""
     s = targets.dtype.type(chip.network.label_smoothing)
@@ -113,6 +130,7 @@ class Plan:
     def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
         check_data(config.chip, data)
         check_faults(config.chip)
+        check_latency(config.chip, config.rule)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -157,7 +175,9 @@ class Plan:
     def physical(self) -> bool:
         """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
         chip = self.chip
-        return self.mgd is not None and not (chip.device.plain and chip.converters.plain and not chip.faults.any)
+        late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
+        plain = chip.device.plain and chip.converters.plain and not chip.faults.any and not late
+        return self.mgd is not None and not plain
 
     @cached_property
     def law(self) -> np.ndarray:
@@ -180,6 +200,20 @@ class Plan:
     def about(self) -> np.ndarray:
         """What such devices do between writes, float64[AGING]."""
         return about(self.chip.device, self.iteration_seconds)
+
+    @property
+    def delay(self) -> int:
+        """Iterations after which the error signal arrives."""
+        return round(self.chip.delay / self.dt)
+
+    @cached_property
+    def latency(self) -> np.ndarray:
+        """What comes late, float64[LATENCY]."""
+        out = np.zeros(t.LATENCY)
+        out[t.DELAY], out[t.MATCHED] = self.delay, self.chip.delay_matched
+        out[t.WRITE_STEPS] = self.chip.device.write_steps
+        out[t.INPUT_SHARE] = 1.0 if self.chip.input_tau == 0 else -math.expm1(-self.dt / self.chip.input_tau)
+        return out
 
     @cached_property
     def reading(self) -> np.ndarray:
@@ -327,10 +361,17 @@ class Plan:
             return batch * n * self.dt
         if mgd.baseline == "antithetic":
             return 2 * batch * n
-        tau_x, tau_theta = mgd.tau_x, int(mgd.tau_theta)
-        both = math.lcm(tau_x, tau_theta)
-        baselines = -(-n // tau_x) + -(-n // tau_theta) - -(-n // both)
-        return batch * (n + baselines)
+        tau_x, tau_theta, late = mgd.tau_x, int(mgd.tau_theta), self.chip.device.write_steps
+
+        def times(first: int, every: int) -> int:
+            return max(0, -(-(n - first) // every))
+
+        shared = math.gcd(tau_x, tau_theta)
+        both = 0
+        if late % shared == 0:  # steps at which a sample and a write are new: the first, and then every lcm
+            turns = late // shared * pow(tau_x // shared, -1, tau_theta // shared) % (tau_theta // shared)
+            both = times(tau_x * turns, math.lcm(tau_x, tau_theta))
+        return batch * (n + times(0, tau_x) + times(late, tau_theta) - both)
 
     def writes(self, n: int) -> int:
         """Parameter updates in the first n steps."""

@@ -2,10 +2,10 @@
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
 law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept,
-counts, xi, and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is
-subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a device
-lives for. An array that the law does not need has no
-rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
+counts, xi, and the tuples `aging`, `latency` and `readout`. `held` real[P] is the state when it was written, `offset`
+what is subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a
+device lives for. An array that the law does not need has no rows.
+Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from .table import (
     STUCK,
     WEIGHT_DECAY,
     WRITE_NOISE,
+    WRITE_STEPS,
     WRITES,
     WRITES_AT_ONCE,
     WRITES_DIRECT,
@@ -133,9 +134,8 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi, aging, _ = (
-        device
-    )
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi = device[:15]
+    aging = device[15]
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -317,7 +317,7 @@ def is_plain(device):
 def _is_plain(device):
     if is_empty(device):
         return lambda device: True
-    return lambda device: device[0][WRITES] == WRITES_PLAIN
+    return lambda device: device[0][WRITES] == WRITES_PLAIN and device[-2][0][WRITE_STEPS] == 0.0
 
 
 def hold_on(n, theta, device):

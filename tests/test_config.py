@@ -264,6 +264,10 @@ BAD = [
     ("converters", "sigma_C", RATE, "at least 0|must be a number|finite"),
     ("converters", "sigma_C_baseline", [1, 0, "yes", 1.0], "true or false"),
     ("chip", "step_time", [0, -1, True, "1 ms", "cmos", NAN, INF], "greater than 0|seconds or one of|number|finite"),
+    ("chip", "delay", [-1, True, "3", NAN, 100_001], "at least 0|must be a number|finite|at most"),
+    ("chip", "delay_matched", [1, "yes"], "true or false"),
+    ("chip", "input_tau", RATE, "at least 0|must be a number|finite"),
+    ("device", "write_steps", [-1, 1.5, "3", True], "at least 0|whole number"),
     ("data", "name", [5, True, ["parity"]], "must be the name"),
 ]  # fmt: skip
 BAD_DEVICES = [
