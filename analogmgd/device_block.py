@@ -76,9 +76,9 @@ class DeviceBlock:
         counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
         copied = aligned_like(rows)
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
-        aging = ages(device, normals, plan.iteration_seconds)
+        aging = list(ages(device, normals, plan.iteration_seconds))
         if faults is not None and len(faults.open):
-            aging = tuple(np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging)
+            aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
         self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)

@@ -179,12 +179,12 @@ class FaultBlock:
     def bounds(self, low: np.ndarray, high: np.ndarray, lanes: int) -> tuple[np.ndarray, np.ndarray]:
         """Bounds of the weights real[P or 0, lanes] as far as the faults leave them; equal where nothing moves."""
         if len(self.low):
-            least, most = (np.where(x < 0, -x * low, x * high) for x in (self.low, self.high))
-            low, high = np.maximum(low, least), np.minimum(high, most)
+            ends = [np.where(x < 0, -x * low, x * high) for x in (self.low, self.high)]
+            low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
         if len(self.open):
             if not len(low):
-                limit = self._plan.dtype.type(np.finfo(self._plan.dtype).max)
-                low, high = (np.full((self._plan.n_params, lanes), x) for x in (-limit, limit))
+                most = float(np.finfo(np.float32).max)
+                low, high = (np.full((self._plan.n_params, lanes), x, self._plan.dtype) for x in (-most, most))
             low, high = (np.where(self.open, self._plan.dtype.type(0), x) for x in (low, high))
         return low, high
 

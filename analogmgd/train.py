@@ -111,7 +111,8 @@ def variation(engine: Engine, theta0: np.ndarray | None) -> dict[str, np.ndarray
 
 def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, Any]:
     """What a chip spent, where its devices say what a pulse and a read cost: medians over the chips."""
-    device, found = plan.chip.device, {}
+    device = plan.chip.device
+    found: dict[str, Any] = {}
     pulses = counts.get("pulses")
     joules = device.joules_per_read * plan.evaluations(steps) * plan.n_params
     if pulses is not None:

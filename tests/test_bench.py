@@ -78,8 +78,8 @@ def test_evaluations_a_step(times):
 
 def test_work_of_a_step():
     roof = {
-        "threads": 2, "flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "memory_bandwidth": 2e10,
-        "l1_bytes": 32768, "l2_bytes": 1 << 20,
+        "threads": 2, "flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "l3_bandwidth": 5e10,
+        "memory_bandwidth": 2e10, "l1_bytes": 32768, "l2_bytes": 1 << 20, "l3_bytes": 12 << 20,
     }  # fmt: skip
     assert work.operations(MGD(), 9) == 6 * 9
     assert work.operations(MGD(mode="analog", tau_x=4), 9) == 4 * 9
@@ -89,6 +89,7 @@ def test_work_of_a_step():
     assert found["fraction"] == pytest.approx(1e8 * 54 / 5e10)
     large = work.fraction(1000, MGD(), 2_000_000, 4, roof, 2)  # 16 MB a step from memory: 0.8 ms; 12 MFLOP: 0.12 ms
     assert large["nearer"] == "memory"
+    assert work.fraction(1000, MGD(), 1_000_000, 4, roof, 2)["nearer"] == "level-3 cache"
     assert large["fraction"] == pytest.approx(1000 * 16e6 / 2e10)
     long = work.fraction(1000, MGD(tau_theta=1000), 2_000_000, 4, roof, 2)
     assert long["nearer"] == "matrix product"
@@ -121,9 +122,11 @@ def result():
     for name, cell in cells.items():
         cell["ratio"] = rounds.ratio(cells, "codes", name)
     return {
-        "complete": True, "seconds": 3.0, "quick": True, "missing": {"numpy": "numpy"}, "versions": {"jax": "1.0"},
+        "complete": True, "seconds": 3.0, "quick": True, "errors": ["startup: no"],
+        "missing": {"numpy": "numpy"}, "versions": {"jax": "1.0"},
         "machine": {"cpu": "abacus", "threads": 2, "processors": 2, "commit": None},
-        "roof": {"flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "memory_bandwidth": 2e10},
+        "roof": {"flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "l3_bandwidth": 5e10,
+                 "memory_bandwidth": 2e10},
         "groups": {"2-2-1": {"network": "2-2-1", "data": "parity", "base": "codes", "cells": cells}},
         "checks": [
             {"group": "2-2-1", "side": "jax", "kind": "cost", "steps": 5, "medians": [0.1, 0.1], "p": 0.4, "ok": True},
@@ -159,7 +162,9 @@ def test_report(result, tmp_path):
         assert words in text, (words, text)
     written = report.save(result, tmp_path / "new")
     assert [path.name for path in written] == ["versus.json", "versus.png"]
+    assert report.save({**result, "complete": False}, tmp_path / "new")[0].name == "versus.partial.json"
     kept = strict(written[0].read_text())
+    assert kept["complete"]
     assert len(kept["goals"]) == len(GOALS)
     assert kept["groups"]["2-2-1"]["cells"]["jax"]["rates"] == result["groups"]["2-2-1"]["cells"]["jax"]["rates"]
     assert written[1].read_bytes()[:4] == b"\x89PNG"
@@ -321,7 +326,7 @@ def test_interrupt_keeps_what_is_complete(tmp_path, how):
     assert program.returncode == 130, said
     assert "interrupted" in said
     assert "roof:" in out
-    kept = strict((tmp_path / "versus.json").read_text())
+    kept = strict((tmp_path / "versus.partial.json").read_text())
     assert not kept["complete"]
     assert kept["roof"]["flops_single"] > 0
 

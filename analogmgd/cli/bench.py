@@ -63,14 +63,16 @@ def bench(
                 signal.signal(number, handler)
     if stopped:
         click.echo("analogmgd: interrupted; what is complete follows", err=True)
+    if result and not as_json:  # before the files: it shall not be lost where they cannot be written
+        click.echo(text(result))
     written = save(result, folder) if folder is not None and result else []
     if as_json:
         print_json({**result, "goals": evaluate(result), "files": [str(path) for path in written]})
-    elif result:
-        click.echo(text(result))
-        for path in written:
-            click.echo(f"wrote {path}")
-    return INTERRUPTED if stopped else 0
+    for path in written if not as_json else ():
+        click.echo(f"wrote {path}")
+    if stopped:
+        return INTERRUPTED
+    return 1 if result.get("errors") or not all(check["ok"] for check in result.get("checks", ())) else 0
 
 
 def known(option: str, names: list[str], allowed: tuple[str, ...]) -> tuple[str, ...]:

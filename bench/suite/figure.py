@@ -73,7 +73,10 @@ def draw(result: dict[str, Any], path: Path) -> None:
     threads = f"{machine['threads']} thread{'s' * (machine['threads'] > 1)}"
     axes.set_title(f"{machine['cpu']}, {threads}, single precision", fontsize=10)
     shown = [side for side in PEERS if any(bar["side"] == side for bar in drawn)]
-    handles: list[Any] = [Patch(facecolor=COLOURS[side], label=f"{NAMES[side]}, fastest variant") for side in shown]
+    handles: list[Any] = [
+        Patch(facecolor=COLOURS[side], label=f"{NAMES[side]}, {'usual' if result['quick'] else 'fastest'} variant")
+        for side in shown
+    ]
     if any(bar["plain"] for bar in drawn):
         label = "as first written, at its best width"
         handles.append(Patch(facecolor="none", edgecolor="0.3", hatch="////", label=label))

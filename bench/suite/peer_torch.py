@@ -39,7 +39,7 @@ def searches(problem: Problem, one: bool) -> Searches:
     if one and problem.tau_theta > 1:
         return Searches(plain, {"form": "window", "signs": "table", "group": 1}, [
             [{"group": 4}],
-            [{"group": 2}, {"group": 20}, {"group": 100}, {"signs": "random_"}, {"threads": 1}],
+            [{"group": n} for n in (2, 20, 100, 250, 1000)] + [{"signs": "random_"}, {"threads": 1}],
         ], {})  # fmt: skip
     form = "last" if p < 5000 else "first"
     other = "first" if form == "last" else "last"

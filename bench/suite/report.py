@@ -42,8 +42,8 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
     group = result["groups"].get(goal.group, {"cells": {}, "base": ""})
     cells = group["cells"]
     base = cells.get(group["base"], {})
-    if goal.kind == "rate":
-        return "chip-steps/s", base.get("rate")
+    if goal.kind == "rate":  # stated for two cores
+        return "chip-steps/s", base.get("rate") if result["machine"]["threads"] == 2 else None
     if goal.kind == "roof":
         share = base.get("roof", {}).get("fraction")
         return "of the nearer roof", None if share is None else [share, share, share]
@@ -108,6 +108,7 @@ def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
             times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
             variant = cell.get("variant")
             about = share if roof else brief(variant) if variant else ""
+            about += " (disturbed)" if cell.get("disturbed") else ""
             rows.append((label, title, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
     return rows
 
@@ -160,11 +161,15 @@ def text(result: dict[str, Any]) -> str:
         + versions
     ]
     parts += [f"{name}: not installed ({module}), skipped" for name, module in result["missing"].items()]
+    parts += [f"FAILED: {text}" for text in result["errors"]]
+    if result["quick"]:
+        parts.append("--quick: peers in the variant that is usually fastest; nothing is searched")
     if roof:
         parts.append(
             f"roof: matrix product {roof['flops_single'] / 1e9:.0f} GFLOP/s single, {roof['flops_double'] / 1e9:.0f} "
-            f"double; {roof['l2_bandwidth'] / 1e9:.0f} GB/s in level-2 cache, {roof['memory_bandwidth'] / 1e9:.0f} in "
-            "memory"
+            f"double; {roof['l2_bandwidth'] / 1e9:.0f} GB/s in level-2 cache, {roof['l3_bandwidth'] / 1e9:.0f} in "
+            "level 3, "
+            f"{roof['memory_bandwidth'] / 1e9:.0f} in memory"
         )
     if result["groups"]:
         head = ("network", "work", "chips", "chip-steps/s", "base is x times", "of the roof; variant")
@@ -182,14 +187,17 @@ def text(result: dict[str, Any]) -> str:
 
 
 def save(result: dict[str, Any], folder: Path) -> list[Path]:
-    """versus.json and, where there are ratios to draw, versus.png; replaces earlier ones."""
+    """versus.json and, where there are ratios to draw, versus.png; versus.partial.* of a run that did not end."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = [folder / "versus.json"]
+    name = "versus" if result["complete"] else "versus.partial"  # never in place of a whole one
+    written = [folder / f"{name}.json"]
     whole = {**result, "goals": evaluate(result)}
-    written[0].write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
+    beside = written[0].with_suffix(".tmp")
+    beside.write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
+    beside.replace(written[0])
     from .figure import bars, draw
 
     if bars(result):
-        written.append(folder / "versus.png")
+        written.append(folder / f"{name}.png")
         draw(result, written[1])
     return written

@@ -1,7 +1,7 @@
-"""What the machine can do with so many threads: matrix products, and adding arrays in level-2 cache and in memory.
+"""What the machine can do with so many threads: matrix products, and changing an array in the caches and in memory.
 
-Bandwidth counts the bytes of c = a + b, 12 for each float32 (what the hardware reads of c before it writes it is not
-counted). Each figure is the best of several.
+Bandwidth counts the bytes of a = a + 1 in place, as parameters are changed: 8 for each float32. Each figure is the
+best of several.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from .work import L1_BYTES, L2_BYTES
 
 SIZES = (512, 1024, 2048)
-MEMORY_ARRAY_BYTES = 128 << 20  # each of three; beyond any level-3 cache one is likely to meet
+MEMORY_BYTES = 256 << 20  # of all threads together; beyond any level-3 cache one is likely to meet
 REPEATS = 5
 
 
@@ -47,13 +47,13 @@ def products(dtype: Any) -> float:
 
 
 def additions(array_bytes: int, threads: int, seconds: float = 0.1) -> float:
-    """Bytes per second of c = a + b with three arrays of that size on each thread."""
-    arrays = [[np.ones(array_bytes // 4, np.float32) for _ in range(3)] for _ in range(threads)]
+    """Bytes per second of a = a + 1 with an array of that size on each thread."""
+    arrays = [np.ones(array_bytes // 4, np.float32) for _ in range(threads)]
+    one = np.float32(1)
 
-    def work(mine: list[np.ndarray], times: int) -> None:
-        a, b, c = mine
+    def work(mine: np.ndarray, times: int) -> None:
         for _ in range(times):
-            np.add(a, b, out=c)
+            np.add(mine, one, out=mine)
 
     with ThreadPoolExecutor(threads) as pool:
 
@@ -64,18 +64,21 @@ def additions(array_bytes: int, threads: int, seconds: float = 0.1) -> float:
 
         times = max(1, round(seconds / (once(3) / 3)))
         took = min(once(times) for _ in range(REPEATS))
-    return 3 * array_bytes * times * threads / took
+    return 2 * array_bytes * times * threads / took
 
 
 def measure(threads: int) -> dict[str, Any]:
     """flops_single, flops_double in operations/s; l2_bandwidth, memory_bandwidth in bytes/s."""
     l2 = cache_bytes(2) or L2_BYTES
+    l3 = cache_bytes(3) or 2 * l2
     return {
         "threads": threads,
         "l1_bytes": cache_bytes(1) or L1_BYTES,
         "l2_bytes": l2,
         "flops_single": products(np.float32),
         "flops_double": products(np.float64),
-        "l2_bandwidth": additions(l2 // 5, threads),
-        "memory_bandwidth": additions(MEMORY_ARRAY_BYTES // threads, threads),
+        "l3_bytes": l3,
+        "l2_bandwidth": additions(l2 // 2, threads),
+        "l3_bandwidth": additions(max(2 * l2, l3 // (2 * threads)), threads),
+        "memory_bandwidth": additions(MEMORY_BYTES // threads, threads),
     }

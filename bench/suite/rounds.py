@@ -10,6 +10,7 @@ from .workloads import PLAIN, Group
 
 SECONDS = {True: 0.3, False: 1.5}  # of a repetition, with --quick and without
 REPEATS = {True: 3, False: 5}
+STEADY = 1.5  # largest rate of a cell's rounds over the least
 
 
 def spread(values: Sequence[float]) -> list[float]:
@@ -48,9 +49,11 @@ def measure(
             turns.append((title, side, name))
         if side != "ours":
             found[side] |= {"tried": answer["tried"], "note": answer["note"]}
-    for turn in range(REPEATS[quick]):
+    rounds = REPEATS[quick]
+    turn = 0
+    while turn < rounds:
         for title, side, name in list(turns):
-            say(f"{group.name}: {title}, round {turn + 1} of {REPEATS[quick]}")
+            say(f"{group.name}: {title}, round {turn + 1} of {rounds}")
             try:
                 took = crew[side].ask("time", cell=name)
             except WorkerError as error:
@@ -58,10 +61,24 @@ def measure(
                 turns.remove((title, side, name))
                 continue
             found[title]["rates"].append(took["chip_steps"] / took["seconds"])
+        turn += 1
+        if turn == REPEATS[quick] and not quick and any(disturbed(cell) for cell in found.values()):
+            rounds *= 2  # something else ran on this machine: once more
     for cell in found.values():
         if cell.get("rates"):
             cell["rate"] = spread(cell["rates"])
+            cell["disturbed"] = disturbed(cell)
     return found
+
+
+def disturbed(cell: dict[str, Any]) -> bool:
+    """Whether a cell's rounds differ more than the work itself explains.
+
+    >>> disturbed({"rates": [1.0, 1.1, 1.2]}), disturbed({"rates": [1.0, 1.0, 0.5, 1.0]}), disturbed({"error": "no"})
+    (False, True, False)
+    """
+    rates = cell.get("rates")
+    return bool(rates) and max(rates) > STEADY * min(rates)
 
 
 def ratio(cells: dict[str, dict[str, Any]], a: str, b: str) -> list[float] | None:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ def machine(cpus: list[int]) -> dict[str, Any]:
         pass
     here = Path(__file__).parent
     try:
+        ours = ["git", "ls-files", "--error-unmatch", "run.py"]  # not another project's, which this is installed in
         git = ["git", "describe", "--always", "--dirty", "--abbrev=9"]
-        commit = subprocess.run(git, cwd=here, capture_output=True, text=True, check=False).stdout.strip()
+        known = subprocess.run(ours, cwd=here, capture_output=True, check=False).returncode == 0
+        text = subprocess.run(git, cwd=here, capture_output=True, text=True, check=False).stdout
+        commit = text.strip() if known else ""
     except OSError:
         commit = ""
     return {
@@ -61,25 +65,36 @@ def benchmark(
     began = time.monotonic()
     result |= {
         "created_utc": datetime.now(UTC).isoformat(timespec="seconds"), "complete": False, "quick": quick,
-        "machine": machine(cpus), "versions": {}, "missing": {}, "roof": {}, "groups": {}, "checks": [], "startup": {},
+        "machine": machine(cpus), "versions": {}, "missing": {}, "errors": [],
+        "roof": {}, "groups": {}, "checks": [], "startup": {},
     }  # fmt: skip
     groups = chosen(only, quick)
     with Crew(cpus) as crew:
         say("the machine's roof")
-        result["roof"] = crew["numpy"].ask("roof")
+        try:
+            result["roof"] = crew["numpy"].ask("roof")
+        except WorkerError as error:
+            result["errors"].append(f"roof: {error}")
         done()
         present = available(crew, peers, result, say) if groups else []
         for group in groups:
             start = time.monotonic()
             cells = rounds.measure(crew, group, present, quick, say)
             result["groups"][group.name] = describe(group, cells, result["roof"], len(cpus))
-            if group.check:
+            failed = [f"{group.name}, {name}: {cell['error']}" for name, cell in cells.items() if "error" in cell]
+            result["errors"] += failed
+            if group.check and find_spec("scipy") is None:
+                result["missing"]["the check that sides do the same work"] = "scipy"
+            elif group.check:
                 say(f"{group.name}: same work?")
                 result["checks"] += checks(crew, group, [peer for peer in group.peers if peer in present], quick)
             result["groups"][group.name]["seconds"] = time.monotonic() - start
             done()
     if not only or STARTUP in only:
-        result["startup"] = startup.measure(cpus, quick, say)
+        try:
+            result["startup"] = startup.measure(cpus, quick, say)
+        except RuntimeError as error:
+            result["errors"].append(f"start-up: {error}")
         done()
     result["seconds"] = time.monotonic() - began
     result["complete"] = True
@@ -95,6 +110,8 @@ def available(crew: Crew, peers: Sequence[str], result: dict[str, Any], say: Say
             present.append(side)
         except Missing as error:
             result["missing"][side] = str(error)
+        except WorkerError as error:  # installed, but it does not start
+            result["errors"].append(f"{side}: {error}")
     return present
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from .problem import Problem
 
 LIMIT_SECONDS = 120  # a variant that takes longer to build than this is given up
+WIDEST = 1 << 18  # chips of a peer
 GAIN = 1.02  # a change is kept if it makes this much of a difference
 
 
@@ -79,9 +80,13 @@ def search(
     if quick:
         return Outcome(plain, first, None, tried)
     if not one:
-        for chips in (4 * plain["chips"], max(1, plain["chips"] // 4)):
-            wider = attempt({**plain, "chips": chips})
-            first = wider if wider and wider[1] > first[1] else first
+        for factor in (4, 1 / 4):  # wider, or narrower, for as long as that helps
+            chips = round(factor * plain["chips"])
+            while 1 <= chips <= WIDEST:
+                other = attempt({**plain, "chips": chips})
+                if other is None or other[1] <= first[1]:
+                    break
+                first, chips = other, round(factor * chips)
     variant, best = plain, first
     for changes in [[start], *rounds]:
         base, round_best = variant, best

@@ -6,13 +6,15 @@ P parameters; a multiply-add is two operations. A step of a chip takes at least
            whenever the sample or theta has changed: on average e evaluations a step;
     2 P    for G += C_ac theta_ac / amplitude**2 (or theta itself, where every step ends a window).
 
-Drawing signs, adding them, activations and costs are left out, so the fraction is a lower bound of what the units do.
+Drawing signs, activations and costs are left out. What is counted are places in the machine's multiply-add units:
+where the perturbation is a sign, its part of a pass and G take additions alone, one operation where two are counted
+(the kernels of large networks do 4 P operations in 6 P places); an addition takes as long as a multiply-add.
 
 Bytes, with b bytes a number: a window reads theta and writes it once, whatever its length, since its steps can be
 done together: 2 b P / tau_theta a step. (G lives as long as the window and need not leave the registers or the cache,
 inputs are few.) Where a chip's theta, b P, fits into a core's level-1 cache, it can stay there for as many steps as
-one likes, and no bytes are counted; where it fits into level 2, they are set against that cache; otherwise against
-memory.
+one likes, and no bytes are counted; where it fits into level 2, or half of level 3, they are set against that cache;
+otherwise against memory.
 
 The time a chip-step must take is the larger of operations / (rate of a matrix product) and bytes / bandwidth, both
 measured in the same run with the same threads (`roof`): the nearer roof. The fraction is that over the time it took.
@@ -56,11 +58,12 @@ def fraction(
     part = threads / roof["threads"]
     flops = part * roof["flops_single" if itemsize == 4 else "flops_double"]
     size = itemsize * n_params
-    small = size <= roof["l2_bytes"]
-    bandwidth = part * roof["l2_bandwidth"] if small else roof["memory_bandwidth"]
+    store = "l2" if size <= roof["l2_bytes"] else "l3" if 2 * size <= roof["l3_bytes"] else "memory"
+    bandwidth = (part if store == "l2" else 1.0) * roof[f"{store}_bandwidth"]
     compute = operations(rule, n_params) / flops
     move = 0.0 if size <= roof["l1_bytes"] else traffic(rule, n_params, itemsize) / bandwidth
-    name = "matrix product" if compute >= move else "level-2 cache" if small else "memory"
+    names = {"l2": "level-2 cache", "l3": "level-3 cache", "memory": "memory"}
+    name = "matrix product" if compute >= move else names[store]
     return {
         "fraction": rate * max(compute, move), "nearer": name, "operations": operations(rule, n_params),
         "bytes": traffic(rule, n_params, itemsize), "gflops": rate * operations(rule, n_params) / 1e9,

@@ -80,7 +80,7 @@ GROUPS = (
     Group("2-2-1-one", (2, 2, 1), "parity", (Cell("one chip", 1),), peers=PEERS),
     Group(
         "49-4-4", (49, 4, 4), "nist7x7",
-        (Cell("codes", 1024), ONE_THREAD, *widths(1, 64, 256, 4096, 65536)),
+        (Cell("codes", 1024), ONE_THREAD, *widths(1, 64, 256, 4096, 65536, quick=(256, 65536))),
         peers=PEERS, check=True,
     ),
     Group(
@@ -198,6 +198,7 @@ GOALS = (
     Goal("threads 1 -> 2, 2-2-1", "2-2-1", "ratio", 1.8, "1 thread"),
     Goal("threads 1 -> 2, 49-4-4", "49-4-4", "ratio", 1.8, "1 thread"),
     Goal("chips 256 -> 65,536, 2-2-1", "2-2-1", "even", 0.9, "256 chips/65536 chips"),
+    Goal("chips 256 -> 65,536, 49-4-4", "49-4-4", "even", 0.9, "256 chips/65536 chips"),
     Goal("`analogmgd train parity`, warm", "startup", "startup", 2, "warm", less=True),
     Goal("`analogmgd train parity`, cold", "startup", "startup", 20, "cold", less=True),
 )
