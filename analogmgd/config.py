@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import Chip, Converters, Neuron
-from .devices import device
+from .devices import Device, device
 from .errors import ConfigError
 from .faults import Faults
 from .network import Network
@@ -134,7 +134,7 @@ class Config:
         chip = self.chip
         tables = {
             "network": chip.network.model_dump(),
-            "device": chip.device.model_dump(),
+            "device": device_table(chip.device),
             "neuron": chip.neuron.model_dump(),
             "converters": chip.converters.model_dump(),
             "faults": chip.faults.model_dump(),
@@ -184,6 +184,15 @@ class Config:
     def from_toml(cls, text: str) -> Config:
         """From TOML text."""
         return cls.from_tables(parse_toml(text))
+
+
+def device_table(chosen: Device) -> dict[str, Any]:
+    """The table of a device. A preset's name cannot stand beside a key that is none there and not in the preset."""
+    values = chosen.model_dump()
+    preset = device(chosen.name).model_dump()
+    if any(value is None and preset[key] is not None for key, value in values.items()):
+        values["name"] = "ideal"
+    return values
 
 
 def pairs(table: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ class Device(Settings):
     g_min : conductance of a device at the lower end, in units of w
     drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
         last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
-    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or None; lifetime_spread : relative
+    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or 0: never; lifetime_spread : relative
     read_noise, read_noise_slope : a conductance g is read as g + (read_noise + read_noise_slope g) xi, a fresh draw
         for each device and evaluation (in units of w, and relative)
     drift_every : steps after which what the network sees is brought up to date
@@ -129,7 +129,7 @@ class Device(Settings):
     drift_nu_spread: NonNegative = 0.0
     drift_t0: Positive | None = None
     drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
-    lifetime: Positive | None = None
+    lifetime: NonNegative = 0.0
     lifetime_spread: NonNegative = 0.0
     rest: Real = 0.0
     read_noise: NonNegative = 0.0
@@ -203,7 +203,7 @@ class Device(Settings):
     @property
     def ages(self) -> bool:
         """Whether the devices change between writes."""
-        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime is not None
+        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime > 0
 
 
 def implied_write(settings: Mapping[str, Any]) -> str | None:
@@ -252,7 +252,6 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     preset = {}
     if PRESETS[name]["model"] != "ideal":
         preset = {k: v for k, v in {**DEFAULTS, **PRESETS[name]}.items() if k in Device.model_fields}
-        preset["lifetime"] = preset["lifetime"] or None
     settings = {**preset, **changes, "name": name}
     if "write" not in changes and (write := implied_write(changes)):
         settings["write"] = write  # what is changed decides, before what the preset says

@@ -149,7 +149,7 @@ AGES = {
     "drift_nu_spread": maybe,
     "drift_t0": st.none() | small,
     "drift_every": st.sampled_from([1, 1, 3]),
-    "lifetime": st.none() | st.floats(0.1, 10),
+    "lifetime": st.just(0.0) | st.floats(0.1, 10),
     "lifetime_spread": maybe,
     "rest": st.sampled_from([0.0, 0.2]),
 }
