@@ -82,7 +82,9 @@ class DeviceBlock:
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
         self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
-        self.state = (self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated)
+        self.state: tuple[np.ndarray, ...] = (
+            self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
+        )  # fmt: skip
         self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
