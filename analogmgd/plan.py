@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 
 from .chip import Chip
 from .config import Config
@@ -16,7 +15,7 @@ from .data import Dataset
 from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
-from .kernels.simd import WIDTH
+from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
 from .readout import reading
 from .rule import MGD
 
@@ -32,7 +31,6 @@ PERTURBATIONS = {
 SCHEDULES = {"constant": t.CONSTANT, "cosine": t.COSINE, "inverse": t.INVERSE}
 ROWS_FROM = 16384  # parameters from which 16 chips no longer fit a core's cache, even for windows of one step
 LONG_WINDOW = 32  # steps from which rows pay for half as many parameters: as many share a reading of the weights
-STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
 
 
 def layer_table(chip: Chip) -> np.ndarray:
@@ -58,48 +56,6 @@ def start_scale(chip: Chip, dtype: Any) -> np.ndarray:
         bound = net.init_scale * math.sqrt(6 / (layer.n_in + layer.n_out))
         parts += [np.full(layer.n_in * layer.n_out, bound), np.zeros(layer.n_out)]
     return np.concatenate(parts).astype(dtype)
-
-
-def check_data(chip: Chip, data: Dataset) -> None:
-    """Raise ConfigError where network and data do not fit."""
-    net = chip.network
-    if data.n_in != net.n_in:
-        raise ConfigError(
-            f"network takes {net.n_in} inputs but data set {data.name} has {data.n_in}: "
-            f"use a network that starts with {data.n_in}"
-        )
-    if data.n_out != net.n_out:
-        raise ConfigError(
-            f"network has {net.n_out} outputs but data set {data.name} has {data.n_out} targets: "
-            f"use a network that ends with {data.n_out}"
-        )
-
-
-def check_faults(chip: Chip) -> None:
-    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
-    net = chip.network
-    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
-    if problem is None and chip.faults.devices and chip.device.w_max is None:
-        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
-    if problem is not None:
-        raise ConfigError(problem)
-
-
-def check_latency(chip: Chip, rule: Any) -> None:
-    """Raise ConfigError where what is late does not go with the rule."""
-    if not isinstance(rule, MGD):
-        return
-    device, late = chip.device, chip.device.write_steps
-    if late > 0 and (rule.mode == "analog" or late >= rule.tau_theta):
-        raise ConfigError(
-            f"device.write_steps = {late}: must be less than rule.tau_theta = {rule.tau_theta:g}, in discrete mode"
-        )
-    if late > 0 and device.ages:
-        raise ConfigError(f"device.write_steps = {late}: not together with drift or leak")
-    if chip.input_tau > 0 and rule.batch > 1:
-        raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
-    if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
-        raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
 
 
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
@@ -137,13 +93,13 @@ class Plan:
         self.n_params = self.chip.network.n_params
         self.n_neurons = self.chip.network.n_neurons
         self.keep_gradient = keep_gradient
-        self._check_memory()
-        self._check_range()
+        check_memory(self)
+        check_range(self)
         self.ids = np.array(self.run.chip_ids, np.uint64)
         self.layers = layer_table(self.chip)
         self.cost = COSTS[self.chip.network.cost]
         self.ints, self.reals = self._scalars()
-        self._check_streams()
+        check_streams(self)
 
     @cached_property
     def train(self) -> Samples:
@@ -297,62 +253,6 @@ class Plan:
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
         return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
-
-    def _check_memory(self) -> None:
-        chips, free = len(self.run.chip_ids), psutil.virtual_memory().available
-        lanes = 1 if self.kind == "rows" else WIDTH  # lanes are taken by the vector
-        need = -(-chips // lanes) * lanes * self.bytes_per_chip
-        if need <= 0.8 * free:
-            return
-        size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
-        most = int(0.8 * free) // self.bytes_per_chip // lanes * lanes
-        if most:
-            raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
-        key = "rule.batch" if 4 * self.rule.batch > self.bytes_per_chip // 2 else "network"
-        value = self.rule.batch if key == "rule.batch" else f"{self.chip.network} with {self.n_params} parameters"
-        raise ConfigError(f"{key} = {value}: {size}, even for one chip: use a smaller one")
-
-    def _check_range(self) -> None:
-        """Every real setting must be a number in the precision of the run."""
-        chip, rule = self.chip, self.rule
-        values = {
-            "rule.eta": rule.eta,
-            "rule.weight_decay": rule.weight_decay,
-            "network.init_scale": chip.network.init_scale,
-            "neuron.spread": chip.neuron.spread,
-            "converters.sigma_C": chip.converters.sigma_C,
-            "device.sigma_theta": chip.device.sigma_theta,
-            "device.amplitude_mismatch": chip.device.amplitude_mismatch,
-            **self._device_range(),
-        }
-        limits = np.finfo(np.float64 if self.run.precision == "double" else np.float32)
-        if self.mgd:
-            values["rule.amplitude"] = self.mgd.amplitude
-            least = math.sqrt(float(limits.tiny))
-            if self.mgd.amplitude < least:
-                raise ConfigError(f"rule.amplitude = {self.mgd.amplitude:g}: must be at least {least:.2g} in "
-                                  f"{self.run.precision} precision, or its square is 0")  # fmt: skip
-        most = float(limits.max) / 1e6
-        for key, value in values.items():
-            if value > most:
-                raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {self.run.precision} precision")
-
-    def _device_range(self) -> dict[str, float]:
-        """Every number of the device that grows with the precision's range."""
-        device = self.chip.device
-        return {
-            f"device.{name}": abs(value) * (device.scale if name != "scale" else 1)
-            for name, value in device
-            if isinstance(value, float)
-        }
-
-    def _check_streams(self) -> None:
-        blocks = (self.n_params + 3) // 4
-        slots = self.chip.device.max_pulses + 2 if self.physical else 1
-        words_a_step = max(4 * slots * blocks, 12 * self.rule.batch)
-        if self.run.steps * words_a_step > STREAM_LIMIT:
-            most = STREAM_LIMIT // words_a_step
-            raise ConfigError(f"run.steps = {self.run.steps}: must be at most {most} with this network and batch")
 
     def evaluations(self, n: int) -> float:
         """Network evaluations of the first n steps, baselines included, in units of step_time."""
