@@ -41,6 +41,7 @@ _HOME = {
     "device": "devices",
     "device_response": "device_response",
     "effective_matrix": "wires",
+    "age": "retention",
     "export_trace": "export",
     "gradient": "gradients",
     "list_datasets": "data",
@@ -73,6 +74,7 @@ __all__ = [
     "Trace",
     "TraceError",
     "Wires",
+    "age",
     "contact_sheet",
     "device",
     "device_response",
@@ -102,6 +104,7 @@ if TYPE_CHECKING:
     from .network import Dense, Network
     from .plot import plot_trace
     from .plot_devices import plot_devices
+    from .retention import age
     from .rule import MGD, Backprop
     from .trace import Trace
     from .trace_release import release

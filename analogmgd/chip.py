@@ -101,6 +101,9 @@ class Chip(Settings):
     neuron : Neuron
     converters : Converters
     faults : Faults
+    delay : steps after which the error signal arrives at the parameters; delay_matched : whether they delay their own
+        perturbations as much (default), or multiply what arrives with the present one
+    input_tau : time constant, in steps, with which the inputs follow what is presented; 0: at once
     step_time : seconds one evaluation of the network takes, or a named scale: "chip-in-the-loop" (1 ms),
         "mem-compute" (10 ns), "superconducting" (200 ps)
 
@@ -115,6 +118,9 @@ class Chip(Settings):
     converters: Converters = Converters()
     faults: Faults = Faults()
     step_time: Annotated[float, BeforeValidator(_seconds), Field(gt=0)] = 1e-3
+    delay: Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000)] = 0
+    delay_matched: Annotated[bool, Field(strict=True)] = True
+    input_tau: NonNegative = 0.0
 
     def __init__(self, network: Network, **settings: Any) -> None:
         if isinstance(settings.get("device"), str):

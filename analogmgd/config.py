@@ -12,7 +12,7 @@ import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import Chip, Converters, Neuron
-from .devices import device
+from .devices import Device, device
 from .errors import ConfigError
 from .faults import Faults
 from .network import Network
@@ -21,6 +21,7 @@ from .settings import Settings, did_you_mean, short, whole
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
 ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
+OF_CHIP = ("step_time", "delay", "delay_matched", "input_tau")
 TABLES = ("network", "device", "neuron", "converters", "faults", "chip", "rule", "data", "run")
 
 
@@ -133,11 +134,11 @@ class Config:
         chip = self.chip
         tables = {
             "network": chip.network.model_dump(),
-            "device": chip.device.model_dump(),
+            "device": device_table(chip.device),
             "neuron": chip.neuron.model_dump(),
             "converters": chip.converters.model_dump(),
             "faults": chip.faults.model_dump(),
-            "chip": {"step_time": chip.step_time},
+            "chip": {key: getattr(chip, key) for key in OF_CHIP},
             "rule": {"type": "mgd" if isinstance(self.rule, MGD) else "backprop", **self.rule.model_dump()},
             "data": self.data,
             "run": {**self.run.model_dump(), "eval_samples": self.run.eval_samples or 0},
@@ -164,8 +165,9 @@ class Config:
         if not isinstance(get["data"]["name"], str):
             raise ConfigError(f"data.name = {short(get['data']['name'])}: must be the name of a data set or a file")
         for key in get["chip"]:
-            if key != "step_time":
-                raise ConfigError(f"chip.{key}: unknown key{did_you_mean(key, ['step_time'])}; allowed: step_time")
+            if key not in OF_CHIP:
+                hint = did_you_mean(key, list(OF_CHIP))
+                raise ConfigError(f"chip.{key}: unknown key{hint}; allowed: {', '.join(OF_CHIP)}")
         if not get["network"]:
             raise ConfigError("network: needs sizes (a list of widths) or layers (an array of tables)")
         chip = Chip(
@@ -182,6 +184,15 @@ class Config:
     def from_toml(cls, text: str) -> Config:
         """From TOML text."""
         return cls.from_tables(parse_toml(text))
+
+
+def device_table(chosen: Device) -> dict[str, Any]:
+    """The table of a device. A preset's name cannot stand beside a key that is none there and not in the preset."""
+    values = chosen.model_dump()
+    preset = device(chosen.name).model_dump()
+    if any(value is None and preset[key] is not None for key, value in values.items()):
+        values["name"] = "ideal"
+    return values
 
 
 def pairs(table: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -82,7 +82,9 @@ class DeviceBlock:
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
         self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
-        self.state = (self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated)
+        self.state: tuple[np.ndarray, ...] = (
+            self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
+        )  # fmt: skip
         self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
@@ -90,14 +92,17 @@ class DeviceBlock:
         names |= {"adc": self.readout.columns}
         self.drawn = {name: array for name, array in names.items() if len(array)}
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
-        self.lanes = (*self.arrays, *self.aging, *self.readout.arrays, *self.state)
-        self._tables = plan.law, plan.about, plan.reading
+        self.late = latency_arrays(plan, rows)
+        ring, _, _, after, seen, target = self.late
+        self.state += (ring, after, seen, target)
+        self.lanes = (*self.arrays, *self.aging, *self.late, *self.readout.arrays, *self.state)
+        self._tables = plan.law, plan.about, plan.latency, plan.reading
 
     def arguments(self, pick: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, ...]:
         """The tuple `device` of the kernels, `pick` of every array with lanes."""
-        law, about, reading = self._tables
-        aging, readout = tuple(map(pick, self.aging)), tuple(map(pick, self.readout.arrays))
-        return (law, *map(pick, self.arrays), (about, *aging), (reading, *readout))
+        law, about, late, reading = self._tables
+        parts = zip((about, late, reading), (self.aging, self.late, self.readout.arrays), strict=True)
+        return (law, *map(pick, self.arrays), *((table, *map(pick, arrays)) for table, arrays in parts))
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""
@@ -111,6 +116,18 @@ class DeviceBlock:
             one = held.dtype.type
             level = np.floor((held - drawn.low) * one(1 / plan.law[t.GRANULARITY]) + one(0.5))
             held[:] = np.clip(drawn.low + level * one(plan.law[t.GRANULARITY]), drawn.low, drawn.high)
+
+
+def latency_arrays(plan: Plan, rows: Callable[..., np.ndarray]) -> tuple[np.ndarray, ...]:
+    """ring, words, values, next, seen, target of `kernels.latency`."""
+    chip, n = plan.chip, plan.n_params
+    signs = plan.mgd is not None and plan.mgd.perturbation in ("random", "walsh")
+    matched = chip.delay > 0 and chip.delay_matched
+    slow = chip.network.n_in if chip.input_tau > 0 else 0
+    return (
+        rows(plan.delay), rows(4 + (n + 31) // 32 if matched and signs else 0, np.dtype(np.uint32)),
+        rows(n if matched and not signs else 0), rows(n if chip.device.write_steps > 0 else 0), rows(slow), rows(slow),
+    )  # fmt: skip
 
 
 def aligned_like(rows: Callable[..., np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:

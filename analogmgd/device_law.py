@@ -83,7 +83,8 @@ def granularity(device: Device) -> float:
         assert device.levels is not None
         return (device.w_max - device.w_min) / (device.levels - 1)
     middle = 0.0 if device.w_min < 0 < device.w_max else 0.5 * (device.w_min + device.w_max)
-    return 0.5 * sum(nominal_steps(device, middle))
+    reference = 0.0 if isinstance(device.reference, str) else device.reference  # where the state is at w = 0
+    return 0.5 * sum(nominal_steps(device, middle + reference))
 
 
 def law(device: Device) -> np.ndarray:
@@ -203,7 +204,27 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
         plus, minus = (
             np.abs(one(device.drift_nu) + one(device.drift_nu_spread) * normals(k)) for k in (NU_PLUS, NU_MINUS)
         )
-    if device.lifetime is not None:
+    if device.lifetime > 0:
         of_mean = np.maximum(np.abs(one(1) + one(device.lifetime_spread) * normals(LIFETIME)), one(SHORTEST))
         leak = one(seconds / device.lifetime) / of_mean
     return plus, minus, leak
+
+
+def decayed(
+    h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray | None, minus: np.ndarray | None,
+    leak: np.ndarray | None,
+) -> np.ndarray:  # fmt: skip
+    """The state that was h when it was written, so many iterations later; arrays as `ages` gives them, or None."""
+    if plus is not None and minus is not None:
+        base = about[t.G_PAIR]
+        if about[t.MAPPING] == t.ONE_SIDED:
+            up, down = np.maximum(h, 0) + base, np.maximum(-h, 0) + base
+        elif about[t.MAPPING] == t.SYMMETRIC:
+            up, down = base + h / 2, base - h / 2
+        else:
+            up, down = base + h, np.full_like(h, base)
+        age = np.log1p(iterations / about[t.DRIFT_T0])
+        h = up * np.exp(-plus.astype(np.float64) * age) - down * np.exp(-minus.astype(np.float64) * age)
+    if leak is not None:
+        h = about[t.REST] + (h - about[t.REST]) * np.exp(-leak.astype(np.float64) * iterations)
+    return h

@@ -11,6 +11,7 @@ MEANINGS: dict[str, tuple[str, str]] = {  # key: unit, meaning
     "name": ("", "preset that the other settings start from"),
     "write": ("", "how a parameter is changed: ideal, noisy, quantised, pulsed"),
     "sigma_theta": ("theta", "noise of a write = \"noisy\""),
+    "write_steps": ("steps", "until what is written is seen by the network"),
     "write_time": ("s", "that an update of all parameters takes"),
     "amplitude_mismatch": ("relative", "spread of the perturbation's amplitude"),
     "w_min": ("w", "lower bound"),

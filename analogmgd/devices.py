@@ -40,6 +40,7 @@ class Device(Settings):
         When left out: "pulsed" with a model, "quantised" with levels, "noisy" with sigma_theta, else "ideal".
     sigma_theta : float >= 0, in units of theta; needs write = "noisy"
     write_time : float >= 0, seconds an update of all parameters takes; counts in the emulated time
+    write_steps : steps until what is written is seen by the network (less than tau_theta)
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
     w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
@@ -70,7 +71,7 @@ class Device(Settings):
     g_min : conductance of a device at the lower end, in units of w
     drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
         last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
-    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or None; lifetime_spread : relative
+    lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or 0: never; lifetime_spread : relative
     read_noise, read_noise_slope : a conductance g is read as g + (read_noise + read_noise_slope g) xi, a fresh draw
         for each device and evaluation (in units of w, and relative)
     drift_every : steps after which what the network sees is brought up to date
@@ -88,6 +89,7 @@ class Device(Settings):
     write: Literal["ideal", "noisy", "quantised", "pulsed"] = "ideal"
     sigma_theta: NonNegative = 0.0
     write_time: NonNegative = 0.0
+    write_steps: Annotated[int, BeforeValidator(whole), Field(ge=0, le=2**31)] = 0
     amplitude_mismatch: NonNegative = 0.0
     w_min: Real | None = None
     w_max: Real | None = None
@@ -127,7 +129,7 @@ class Device(Settings):
     drift_nu_spread: NonNegative = 0.0
     drift_t0: Positive | None = None
     drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
-    lifetime: Positive | None = None
+    lifetime: NonNegative = 0.0
     lifetime_spread: NonNegative = 0.0
     rest: Real = 0.0
     read_noise: NonNegative = 0.0
@@ -201,7 +203,7 @@ class Device(Settings):
     @property
     def ages(self) -> bool:
         """Whether the devices change between writes."""
-        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime is not None
+        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime > 0
 
 
 def implied_write(settings: Mapping[str, Any]) -> str | None:
@@ -250,7 +252,6 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     preset = {}
     if PRESETS[name]["model"] != "ideal":
         preset = {k: v for k, v in {**DEFAULTS, **PRESETS[name]}.items() if k in Device.model_fields}
-        preset["lifetime"] = preset["lifetime"] or None
     settings = {**preset, **changes, "name": name}
     if "write" not in changes and (write := implied_write(changes)):
         settings["write"] = write  # what is changed decides, before what the preset says

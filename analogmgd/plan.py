@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 
 from .chip import Chip
 from .config import Config
@@ -16,7 +15,7 @@ from .data import Dataset
 from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
-from .kernels.simd import WIDTH
+from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
 from .readout import reading
 from .rule import MGD
 
@@ -32,7 +31,6 @@ PERTURBATIONS = {
 SCHEDULES = {"constant": t.CONSTANT, "cosine": t.COSINE, "inverse": t.INVERSE}
 ROWS_FROM = 16384  # parameters from which 16 chips no longer fit a core's cache, even for windows of one step
 LONG_WINDOW = 32  # steps from which rows pay for half as many parameters: as many share a reading of the weights
-STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
 
 
 def layer_table(chip: Chip) -> np.ndarray:
@@ -58,31 +56,6 @@ def start_scale(chip: Chip, dtype: Any) -> np.ndarray:
         bound = net.init_scale * math.sqrt(6 / (layer.n_in + layer.n_out))
         parts += [np.full(layer.n_in * layer.n_out, bound), np.zeros(layer.n_out)]
     return np.concatenate(parts).astype(dtype)
-
-
-def check_data(chip: Chip, data: Dataset) -> None:
-    """Raise ConfigError where network and data do not fit."""
-    net = chip.network
-    if data.n_in != net.n_in:
-        raise ConfigError(
-            f"network takes {net.n_in} inputs but data set {data.name} has {data.n_in}: "
-            f"use a network that starts with {data.n_in}"
-        )
-    if data.n_out != net.n_out:
-        raise ConfigError(
-            f"network has {net.n_out} outputs but data set {data.name} has {data.n_out} targets: "
-            f"use a network that ends with {data.n_out}"
-        )
-
-
-def check_faults(chip: Chip) -> None:
-    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
-    net = chip.network
-    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
-    if problem is None and chip.faults.devices and chip.device.w_max is None:
-        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
-    if problem is not None:
-        raise ConfigError(problem)
 
 
 def cost_targets(chip: Chip, targets: np.ndarray) -> np.ndarray:
@@ -113,19 +86,20 @@ class Plan:
     def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
         check_data(config.chip, data)
         check_faults(config.chip)
+        check_latency(config.chip, config.rule)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
         self.n_params = self.chip.network.n_params
         self.n_neurons = self.chip.network.n_neurons
         self.keep_gradient = keep_gradient
-        self._check_memory()
-        self._check_range()
+        check_memory(self)
+        check_range(self)
         self.ids = np.array(self.run.chip_ids, np.uint64)
         self.layers = layer_table(self.chip)
         self.cost = COSTS[self.chip.network.cost]
         self.ints, self.reals = self._scalars()
-        self._check_streams()
+        check_streams(self)
 
     @cached_property
     def train(self) -> Samples:
@@ -157,7 +131,9 @@ class Plan:
     def physical(self) -> bool:
         """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
         chip = self.chip
-        return self.mgd is not None and not (chip.device.plain and chip.converters.plain and not chip.faults.any)
+        late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
+        plain = chip.device.plain and chip.converters.plain and not chip.faults.any and not late
+        return self.mgd is not None and not plain
 
     @cached_property
     def law(self) -> np.ndarray:
@@ -180,6 +156,20 @@ class Plan:
     def about(self) -> np.ndarray:
         """What such devices do between writes, float64[AGING]."""
         return about(self.chip.device, self.iteration_seconds)
+
+    @property
+    def delay(self) -> int:
+        """Iterations after which the error signal arrives."""
+        return round(self.chip.delay / self.dt)
+
+    @cached_property
+    def latency(self) -> np.ndarray:
+        """What comes late, float64[LATENCY]."""
+        out = np.zeros(t.LATENCY)
+        out[t.DELAY], out[t.MATCHED] = self.delay, self.chip.delay_matched
+        out[t.WRITE_STEPS] = self.chip.device.write_steps
+        out[t.INPUT_SHARE] = 1.0 if self.chip.input_tau == 0 else -math.expm1(-self.dt / self.chip.input_tau)
+        return out
 
     @cached_property
     def reading(self) -> np.ndarray:
@@ -264,62 +254,6 @@ class Plan:
             neurons *= 32  # columns
         return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
 
-    def _check_memory(self) -> None:
-        chips, free = len(self.run.chip_ids), psutil.virtual_memory().available
-        lanes = 1 if self.kind == "rows" else WIDTH  # lanes are taken by the vector
-        need = -(-chips // lanes) * lanes * self.bytes_per_chip
-        if need <= 0.8 * free:
-            return
-        size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
-        most = int(0.8 * free) // self.bytes_per_chip // lanes * lanes
-        if most:
-            raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
-        key = "rule.batch" if 4 * self.rule.batch > self.bytes_per_chip // 2 else "network"
-        value = self.rule.batch if key == "rule.batch" else f"{self.chip.network} with {self.n_params} parameters"
-        raise ConfigError(f"{key} = {value}: {size}, even for one chip: use a smaller one")
-
-    def _check_range(self) -> None:
-        """Every real setting must be a number in the precision of the run."""
-        chip, rule = self.chip, self.rule
-        values = {
-            "rule.eta": rule.eta,
-            "rule.weight_decay": rule.weight_decay,
-            "network.init_scale": chip.network.init_scale,
-            "neuron.spread": chip.neuron.spread,
-            "converters.sigma_C": chip.converters.sigma_C,
-            "device.sigma_theta": chip.device.sigma_theta,
-            "device.amplitude_mismatch": chip.device.amplitude_mismatch,
-            **self._device_range(),
-        }
-        limits = np.finfo(np.float64 if self.run.precision == "double" else np.float32)
-        if self.mgd:
-            values["rule.amplitude"] = self.mgd.amplitude
-            least = math.sqrt(float(limits.tiny))
-            if self.mgd.amplitude < least:
-                raise ConfigError(f"rule.amplitude = {self.mgd.amplitude:g}: must be at least {least:.2g} in "
-                                  f"{self.run.precision} precision, or its square is 0")  # fmt: skip
-        most = float(limits.max) / 1e6
-        for key, value in values.items():
-            if value > most:
-                raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {self.run.precision} precision")
-
-    def _device_range(self) -> dict[str, float]:
-        """Every number of the device that grows with the precision's range."""
-        device = self.chip.device
-        return {
-            f"device.{name}": abs(value) * (device.scale if name != "scale" else 1)
-            for name, value in device
-            if isinstance(value, float)
-        }
-
-    def _check_streams(self) -> None:
-        blocks = (self.n_params + 3) // 4
-        slots = self.chip.device.max_pulses + 2 if self.physical else 1
-        words_a_step = max(4 * slots * blocks, 12 * self.rule.batch)
-        if self.run.steps * words_a_step > STREAM_LIMIT:
-            most = STREAM_LIMIT // words_a_step
-            raise ConfigError(f"run.steps = {self.run.steps}: must be at most {most} with this network and batch")
-
     def evaluations(self, n: int) -> float:
         """Network evaluations of the first n steps, baselines included, in units of step_time."""
         batch, mgd = self.rule.batch, self.mgd
@@ -327,10 +261,17 @@ class Plan:
             return batch * n * self.dt
         if mgd.baseline == "antithetic":
             return 2 * batch * n
-        tau_x, tau_theta = mgd.tau_x, int(mgd.tau_theta)
-        both = math.lcm(tau_x, tau_theta)
-        baselines = -(-n // tau_x) + -(-n // tau_theta) - -(-n // both)
-        return batch * (n + baselines)
+        tau_x, tau_theta, late = mgd.tau_x, int(mgd.tau_theta), self.chip.device.write_steps
+
+        def times(first: int, every: int) -> int:
+            return max(0, -(-(n - first) // every))
+
+        shared = math.gcd(tau_x, tau_theta)
+        both = 0
+        if late % shared == 0:  # steps at which a sample and a write are new: the first, and then every lcm
+            turns = late // shared * pow(tau_x // shared, -1, tau_theta // shared) % (tau_theta // shared)
+            both = times(tau_x * turns, math.lcm(tau_x, tau_theta))
+        return batch * (n + times(0, tau_x) + times(late, tau_theta) - both)
 
     def writes(self, n: int) -> int:
         """Parameter updates in the first n steps."""

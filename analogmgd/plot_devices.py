@@ -173,7 +173,9 @@ def draw_steps(ax: Axes, device: Device, several: Response | None) -> None:
                 ax.plot(w, steps[:, k], color=colour, lw=0.7, alpha=0.5)
         point = symmetric_state(one)
         if point is not None:
-            ax.plot(point - offset(one), mean_steps(one, point)[0], zorder=5, **_dot(thick))
+            up, down = mean_steps(one, point)
+            if abs(up - down) < 1e-6 * max(up, down):  # else a bound cuts one of them, and the lines do not meet here
+                ax.plot(point - offset(one), up, zorder=5, **_dot(thick))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("weight w (normalised)")
     ax.set_ylabel("mean step of a pulse |Δw|")

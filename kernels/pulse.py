@@ -2,26 +2,23 @@
 
 `device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
 law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept,
-counts, xi, and the tuples `aging` and `readout`. `held` real[P] is the state when it was written, `offset` what is
-subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a device
-lives for. An array that the law does not need has no
-rows. Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
+counts, xi, and the tuples `aging`, `latency` and `readout`. `held` real[P] is the state when it was written, `offset`
+what is subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a
+device lives for. An array that the law does not need has no rows.
+Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba.extending import overload
 
 from .aging import decayed
-from .jit import FLAGS, inner, leaf
+from .jit import inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
 from .philox import PULSE, WRITE, words4
-from .readout import is_empty
 from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
 from .table import (
-    AGE_EVERY,
     C2C,
     C2C_FLOOR,
     C2C_KIND,
@@ -48,10 +45,8 @@ from .table import (
     WRITES,
     WRITES_AT_ONCE,
     WRITES_DIRECT,
-    WRITES_PLAIN,
     Z_SHIFT,
 )
-from .update import write
 
 LEAST = 2.0**-40  # of the argument of a power: its logarithm is finite
 
@@ -133,9 +128,8 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi, aging, _ = (
-        device
-    )
+    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi = device[:15]
+    aging = device[15]
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -262,22 +256,6 @@ def normals_of(groups, seed, ids, stream, block, blocks, words, out):
 
 
 @leaf
-def hold(n, theta, device):
-    """What the network sees of the devices at step n, where they change by themselves: now and then."""
-    held, offset, kept, aging = device[1], device[8], device[12], device[15]
-    every = np.int64(aging[0][AGE_EVERY])
-    if every > 0 and n % every == 0:
-        for p in range(theta.shape[0]):
-            for v in range(0, lanes_of(theta), width_of(theta)):
-                h = decayed(load(held, p, v), n, aging, p, v)
-                if offset.shape[0] > 0:
-                    h = h - load(offset, p, v)
-                if kept.shape[0] > 0:
-                    h = h + load(kept, p, v)
-                store(theta, p, v, h)
-
-
-@leaf
 def wake(n, held, counts, always, aging, p, row):
     """What is written at the end of step n starts from what it has become, and its clock anew."""
     written = aging[1]
@@ -287,45 +265,3 @@ def wake(n, held, counts, always, aging, p, row):
         now = decayed(h, n + 1, aging, p, v)
         store(held, p, v, now if always else where(still, h, now))
         store(written, p, v, t * 0 + (n + 1) if always else where(still, t, n + 1))
-
-
-def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-    """`write_pulses`, or `update.write` where `device` is empty."""
-
-
-@overload(write_on, jit_options=FLAGS)
-def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-    if is_empty(device):
-        return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
-            theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
-        )
-
-    def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-        if device[0][WRITES] == WRITES_PLAIN:
-            write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
-        else:
-            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
-
-    return body
-
-
-def is_plain(device):
-    """Whether devices have no state but theta."""
-
-
-@overload(is_plain, jit_options=FLAGS)
-def _is_plain(device):
-    if is_empty(device):
-        return lambda device: True
-    return lambda device: device[0][WRITES] == WRITES_PLAIN
-
-
-def hold_on(n, theta, device):
-    """`hold`, or nothing where `device` is empty."""
-
-
-@overload(hold_on, jit_options=FLAGS)
-def _hold_on(n, theta, device):
-    if is_empty(device):
-        return lambda n, theta, device: None
-    return lambda n, theta, device: hold(n, theta, device)

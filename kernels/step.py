@@ -11,12 +11,13 @@ import numpy as np
 
 from . import table as t
 from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
+from .devices import hold_on, is_plain, write_on
 from .forward import first_row, make_network
 from .jit import entry, inner, leaf
+from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .pulse import hold_on, is_plain, write_on
 from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
@@ -143,6 +144,7 @@ def make_steps(form: int):
 
         for n in range(n0, n1):
             hold_on(n, theta, device)
+            settle_on(n, since_theta, theta, device)
             changed = since_x == 0
             if changed or n == n0:
                 for b in range(batch):
@@ -158,6 +160,9 @@ def make_steps(form: int):
                         fetch(xs, ahead, 0)
                         fetch(ys, ahead, 0)
 
+            if batch == 1:
+                inputs_on(work, n, changed or n == n0, device)
+
             if since_p == 0 or n == n0 or kind == t.SINUSOID:
                 if not signs:
                     perturbation_values(
@@ -172,7 +177,7 @@ def make_steps(form: int):
                 else:
                     walsh_words(k, n_params, words)
 
-            need_baseline = not analog and not antithetic and (changed or since_theta == 0)
+            need_baseline = not analog and not antithetic and (changed or since_theta == seen_from(device))
             forward = PAIR if need_baseline else (ANTITHETIC if antithetic else SINGLE)
             for v in range(0, lanes_of(signal), width_of(signal)):
                 store(signal, C_PLUS, v, 0.0)
@@ -216,17 +221,25 @@ def make_steps(form: int):
                 rate = real(learning_rate(ints, reals, n))
             kept = keep_gradient and window_ends and n + 1 + tau_theta > n1
             ends = window_ends and plain and not kept
-            first = turn if one_turn else 0
+            delay_on(n, signal, ERROR, device)
+            late_on(
+                n, n == n0, kind, n_params, tau_p, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple,
+                wave, phase_sin, phase_cos, scratch, many, device,
+            )  # fmt: skip
+            its_words, its_values, its_turn = arrived(words, values, turn, n, tau_p, n_params, device)
+            first = its_turn if one_turn else 0
             last = first + 1 if one_turn else n_params
             accumulate(
-                words, values, signal, ERROR, keep, direct, ends, not analog, rate, G, theta, first, last
+                its_words, its_values, signal, ERROR, keep, direct, ends, not analog, rate, G, theta, first, last
             )  # fmt: skip
             if kept:
                 for p in range(n_params):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
+                before_write(theta, device)
                 write_on(n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
+                after_write(theta, device)
 
             since_x += 1
             if since_x == tau_x:

@@ -96,6 +96,9 @@ RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a
 INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
 CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
 
+# about: float64[LATENCY], what comes late; times in iterations of the loop
+DELAY, MATCHED, WRITE_STEPS, INPUT_SHARE, LATENCY = range(5)
+
 # about: float64[AGING], what devices do between writes; times in iterations of the loop
 AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
 ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances

@@ -56,7 +56,7 @@ def test_every_step_is_that_of_the_formulas(name, every):
         precision="double", record=("theta", "gradient"), record_every=1,
     )  # fmt: skip
     theta, G, chip = run.record["theta"][:, 0], run.record["gradient"][:, 0], 3
-    s, dev = settings_of(device.replace(lifetime=None)), populated(device.replace(lifetime=None), chip)
+    s, dev = settings_of(device.replace(lifetime=0.0)), populated(device.replace(lifetime=0.0), chip)
     slots = device.max_pulses + 2
     kept = device.write_noise * device.dw_min * normals_of(chip, 10)
     state, seen, clock = theta[0] - kept, theta[0].copy(), np.zeros(P)

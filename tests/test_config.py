@@ -245,7 +245,7 @@ BAD = [
     ("device", "drift_nu", RATE, "at least 0|must be a number|finite"),
     ("device", "drift_t0", [0, *RATE], "greater than 0|must be a number|finite"),
     ("device", "drift_every", COUNT, "at least 1|whole number|finite|at most"),
-    ("device", "lifetime", [0, *RATE], "greater than 0|must be a number|finite"),
+    ("device", "lifetime", RATE, "at least 0|must be a number|finite"),
     ("device", "reference", [True, "zero", NAN], 'number|"symmetry"|finite'),
     ("device", "scale", [0, *RATE], "greater than 0|must be a number|finite"),
     ("device", "sigma_theta", RATE, "at least 0|must be a number|finite"),
@@ -264,6 +264,10 @@ BAD = [
     ("converters", "sigma_C", RATE, "at least 0|must be a number|finite"),
     ("converters", "sigma_C_baseline", [1, 0, "yes", 1.0], "true or false"),
     ("chip", "step_time", [0, -1, True, "1 ms", "cmos", NAN, INF], "greater than 0|seconds or one of|number|finite"),
+    ("chip", "delay", [-1, True, "3", NAN, 100_001], "at least 0|must be a number|finite|at most"),
+    ("chip", "delay_matched", [1, "yes"], "true or false"),
+    ("chip", "input_tau", RATE, "at least 0|must be a number|finite"),
+    ("device", "write_steps", [-1, 1.5, "3", True], "at least 0|whole number"),
     ("data", "name", [5, True, ["parity"]], "must be the name"),
 ]  # fmt: skip
 BAD_DEVICES = [
@@ -569,3 +573,17 @@ def test_what_does_not_fit_is_refused_before_it_is_taken(tables, parts):
     config = am.Config.from_tables(base | tables)
     message = one_line(lambda: am.run_config(config, am.load_dataset("parity")))
     assert all(part in message for part in parts), message
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        am.device("capacitor", lifetime=0.0),
+        am.device("reram-es", write="ideal", w_min=None, w_max=None, write_noise=0.0),
+        am.device("ecram", c2c=0.0, granularity=0.01),
+    ],
+)
+def test_a_device_that_differs_from_its_preset_survives_toml(chosen):
+    config = am.Config(am.Chip(NET, device=chosen), am.MGD(), {"name": "parity"}, am.Run())
+    again = am.Config.from_toml(config.to_toml()).chip.device
+    assert again.replace(name="ideal") == chosen.replace(name="ideal")

@@ -149,7 +149,7 @@ AGES = {
     "drift_nu_spread": maybe,
     "drift_t0": st.none() | small,
     "drift_every": st.sampled_from([1, 1, 3]),
-    "lifetime": st.none() | st.floats(0.1, 10),
+    "lifetime": st.just(0.0) | st.floats(0.1, 10),
     "lifetime_spread": maybe,
     "rest": st.sampled_from([0.0, 0.2]),
 }
@@ -183,6 +183,11 @@ BITS = {
     "cost_of": st.sampled_from(["change", "cost"]),
     "cost_range": st.sampled_from([0.05, 1.0]),
 }
+LATE = {
+    "delay": st.sampled_from([0, 1, 3]),
+    "delay_matched": st.booleans(),
+    "input_tau": st.just(0.0) | st.floats(0.5, 5),
+}
 CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
@@ -201,8 +206,8 @@ def test_every_option_is_drawn():
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
-        (am.Device, set(DEVICE).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
-        (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP), (am.Run, RUN),
+        (am.Device, set(DEVICE | {"write_steps": None}).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
+        (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP | LATE), (am.Run, RUN),
         (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
@@ -277,6 +282,12 @@ def networks(draw):
 def cases(draw, rules):
     network = draw(networks())
     device = draw(devices())
+    rule = draw(rules)
+    late = draw_all(draw, LATE) if draw(st.booleans()) else {}
+    if isinstance(rule, am.MGD) and rule.mode == "discrete" and rule.tau_theta > 1 and not device.ages:
+        device = device.replace(write_steps=draw(st.integers(0, int(rule.tau_theta) - 1)))
+    if rule.batch > 1:
+        late.pop("input_tau", None)
     faults = draw_all(draw, FAULTS) if draw(st.booleans()) else {}
     if faults and device.w_max is not None:
         faults |= draw_all(draw, STUCK)
@@ -286,6 +297,7 @@ def cases(draw, rules):
         network,
         device=device,
         faults=am.Faults(**faults),
+        **late,
         neuron=am.Neuron(**draw_all(draw, NEURON)),
         converters=am.Converters(**draw_all(draw, CONVERTERS | (BITS if draw(st.booleans()) else {}))),
         **draw_all(draw, CHIP),
@@ -294,7 +306,7 @@ def cases(draw, rules):
     sets = [
         rng.random((n, w)) for n in draw(st.tuples(*[st.integers(1, 9)] * 2)) for w in (network.n_in, network.n_out)
     ]
-    return Case(chip, draw(rules), am.Dataset(*sets), draw(st.booleans()), draw_all(draw, RUN))
+    return Case(chip, rule, am.Dataset(*sets), draw(st.booleans()), draw_all(draw, RUN))
 
 
 @st.composite
@@ -486,7 +498,7 @@ def test_a_kernel_is_itself_whatever_was_loaded_before_it():
     assert printed[0]["random"] != printed[0]["gaussian"]
 
 
-def brute_force_evaluations(rule, n):
+def brute_force_evaluations(rule, n, late=0):
     """Evaluations of the network in the first n steps, counted one by one (in units of the step time)."""
     if isinstance(rule, am.Backprop):
         return rule.batch * n
@@ -497,7 +509,7 @@ def brute_force_evaluations(rule, n):
         elif rule.baseline == "antithetic":
             count += 2 * rule.batch
         else:
-            sample_changed, theta_changed = step % rule.tau_x == 0, step % rule.tau_theta == 0
+            sample_changed, theta_changed = step % rule.tau_x == 0, step % rule.tau_theta == late
             count += rule.batch * (1 + (sample_changed or theta_changed))
     return count
 
@@ -508,5 +520,8 @@ def test_emulated_time_counts_every_evaluation_and_write(case, n):
     plan = case.plan([0], keep_gradient=False)
     discrete = isinstance(case.rule, am.MGD) and case.rule.mode == "discrete"
     writes = sum(not discrete or (step + 1) % case.rule.tau_theta == 0 for step in range(n))
-    expected = brute_force_evaluations(case.rule, n) * case.chip.step_time + writes * case.chip.device.write_time
+    expected = (
+        brute_force_evaluations(case.rule, n, case.chip.device.write_steps) * case.chip.step_time
+        + writes * case.chip.device.write_time
+    )
     assert math.isclose(plan.seconds(n), expected, rel_tol=1e-12)

@@ -24,7 +24,6 @@ def settings_of(device):
     """The oracle's settings for a device of the package."""
     fields = {f.name for f in dataclasses.fields(oracle.DeviceSettings)}
     values = {k: v for k, v in device.model_dump().items() if k in fields}
-    values["lifetime"] = values["lifetime"] or 0.0
     return oracle.DeviceSettings(**values)
 
 
@@ -40,7 +39,7 @@ POWER = am.Device(
     w_max_spread=0.1, w_min_spread=0.2, up_down_spread=0.05,
 )  # fmt: skip
 CASES = {
-    **{name: am.device(name, lifetime=None) for name in PULSED},  # leak: test_aging.py
+    **{name: am.device(name, lifetime=0.0) for name in PULSED},  # leak: test_aging.py
     "power": POWER,
     "nearest": am.device("ecram", rounding="nearest", dw_min=0.01),
     "carried": am.device("reram-es", rounding="carried", max_pulses=3),
@@ -244,3 +243,9 @@ def test_scale():
     ]
     np.testing.assert_allclose(runs[0].theta, runs[1].theta, rtol=1e-9)
     assert np.array_equal(runs[0].pulses, runs[1].pulses)
+
+
+def test_granularity_is_that_at_zero_weight():
+    """With a reference the state is not 0 there."""
+    device = am.Device(model="soft-bounds-reference", dw_min=0.01, w_min=-0.5, w_max=1.0, reference=0.25)
+    assert granularity(device) == pytest.approx(0.5 * 0.01 * ((1 - 0.25) + (1 + 0.5)))

@@ -137,7 +137,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
 def known_keys() -> list[str]:
     """Every dotted key of a configuration, those of `data` (which depend on the data set) but for name and bits."""
     from analogmgd.chip import Chip, Converters, Device, Neuron
-    from analogmgd.config import Run
+    from analogmgd.config import OF_CHIP, Run
     from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
@@ -148,7 +148,7 @@ def known_keys() -> list[str]:
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
         "faults": Faults.model_fields,
-        "chip": ["step_time"],
+        "chip": list(OF_CHIP),
         "rule": ["type", *MGD.model_fields, *(k for k in Backprop.model_fields if k not in MGD.model_fields)],
         "data": ["name", "bits"],
         "run": Run.model_fields,

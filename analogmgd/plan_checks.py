@@ -1,0 +1,124 @@
+"""What is checked once the parts of a configuration are together: each raises ConfigError with one line."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+
+from .chip import Chip
+from .data import Dataset
+from .errors import ConfigError
+from .kernels.simd import WIDTH
+from .rule import MGD
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
+
+
+def check_data(chip: Chip, data: Dataset) -> None:
+    """Raise ConfigError where network and data do not fit."""
+    net = chip.network
+    if data.n_in != net.n_in:
+        raise ConfigError(
+            f"network takes {net.n_in} inputs but data set {data.name} has {data.n_in}: "
+            f"use a network that starts with {data.n_in}"
+        )
+    if data.n_out != net.n_out:
+        raise ConfigError(
+            f"network has {net.n_out} outputs but data set {data.name} has {data.n_out} targets: "
+            f"use a network that ends with {data.n_out}"
+        )
+
+
+def check_faults(chip: Chip) -> None:
+    """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
+    net = chip.network
+    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
+    if problem is None and chip.faults.devices and chip.device.w_max is None:
+        problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def check_latency(chip: Chip, rule: Any) -> None:
+    """Raise ConfigError where what is late does not go with the rule."""
+    if not isinstance(rule, MGD):
+        return
+    device, late = chip.device, chip.device.write_steps
+    if late > 0 and (rule.mode == "analog" or late >= rule.tau_theta):
+        raise ConfigError(
+            f"device.write_steps = {late}: must be less than rule.tau_theta = {rule.tau_theta:g}, in discrete mode"
+        )
+    if late > 0 and device.ages:
+        raise ConfigError(f"device.write_steps = {late}: not together with drift or leak")
+    if chip.input_tau > 0 and rule.batch > 1:
+        raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
+    if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
+        raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
+
+
+def check_memory(plan: Plan) -> None:
+    """What the chips take must be free."""
+    chips, free = len(plan.run.chip_ids), psutil.virtual_memory().available
+    lanes = 1 if plan.kind == "rows" else WIDTH  # lanes are taken by the vector
+    need = -(-chips // lanes) * lanes * plan.bytes_per_chip
+    if need <= 0.8 * free:
+        return
+    size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"
+    most = int(0.8 * free) // plan.bytes_per_chip // lanes * lanes
+    if most:
+        raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
+    key = "rule.batch" if 4 * plan.rule.batch > plan.bytes_per_chip // 2 else "network"
+    value = plan.rule.batch if key == "rule.batch" else f"{plan.chip.network} with {plan.n_params} parameters"
+    raise ConfigError(f"{key} = {value}: {size}, even for one chip: use a smaller one")
+
+
+def check_range(plan: Plan) -> None:
+    """Every real setting must be a number in the precision of the run."""
+    chip, rule = plan.chip, plan.rule
+    values = {
+        "rule.eta": rule.eta,
+        "rule.weight_decay": rule.weight_decay,
+        "network.init_scale": chip.network.init_scale,
+        "neuron.spread": chip.neuron.spread,
+        "converters.sigma_C": chip.converters.sigma_C,
+        "device.sigma_theta": chip.device.sigma_theta,
+        "device.amplitude_mismatch": chip.device.amplitude_mismatch,
+        **device_range(plan),
+    }
+    limits = np.finfo(np.float64 if plan.run.precision == "double" else np.float32)
+    if plan.mgd:
+        values["rule.amplitude"] = plan.mgd.amplitude
+        least = math.sqrt(float(limits.tiny))
+        if plan.mgd.amplitude < least:
+            raise ConfigError(f"rule.amplitude = {plan.mgd.amplitude:g}: must be at least {least:.2g} in "
+                              f"{plan.run.precision} precision, or its square is 0")  # fmt: skip
+    most = float(limits.max) / 1e6
+    for key, value in values.items():
+        if value > most:
+            raise ConfigError(f"{key} = {value:g}: must be at most {most:.1g} in {plan.run.precision} precision")
+
+
+def device_range(plan: Plan) -> dict[str, float]:
+    """Every number of the device that grows with the precision's range."""
+    device = plan.chip.device
+    return {
+        f"device.{name}": abs(value) * (device.scale if name != "scale" else 1)
+        for name, value in device
+        if isinstance(value, float)
+    }
+
+
+def check_streams(plan: Plan) -> None:
+    """The index of every random word must be one."""
+    blocks = (plan.n_params + 3) // 4
+    slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
+    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch)
+    if plan.run.steps * words_a_step > STREAM_LIMIT:
+        most = STREAM_LIMIT // words_a_step
+        raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

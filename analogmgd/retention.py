@@ -1,0 +1,76 @@
+"""What becomes of trained chips that are left alone: accuracy against time under drift and leak."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .block import Block
+from .config import Config
+from .data import Dataset, load_dataset
+from .device_law import decayed
+from .errors import ConfigError
+from .plan import Plan
+from .trace import Trace
+
+LANES = 64
+
+
+@dataclass(frozen=True)
+class Aging:
+    """seconds float64[T]; accuracy, cost float64[T, chips]; theta real[T, chips, P], what the network then sees."""
+
+    seconds: np.ndarray
+    accuracy: np.ndarray
+    cost: np.ndarray
+    theta: np.ndarray
+
+
+def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Aging:
+    """Leave the chips of a finished run alone, with the devices that each has drawn, and test them again.
+
+    run : a Trace that has ended, of chips whose devices drift or leak
+    seconds : times after the end of the run, >= 0; every device counts as written at its end
+    data : the data set, where the run's own cannot be loaded by its name
+
+    Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run.
+    Returns an `Aging`. Raises ConfigError where there is nothing that ages, or a time is negative.
+
+    >>> from analogmgd import MGD, Chip, Device, Network, train
+    >>> chip = Chip(Network.mlp([2, 2, 1]), device=Device(drift_nu=0.1, drift_t0=20.0))
+    >>> run = train(chip, "parity", MGD(), steps=100, chips=4)
+    >>> bool(abs(age(run, [0.0, 1e6]).theta[1]).max() < 0.5 * abs(run.theta).max())
+    True
+    """
+    config = Config.from_toml(run.config)
+    times = np.asarray(seconds, np.float64)
+    if times.ndim != 1 or not np.isfinite(times).all() or (times < 0).any():
+        raise ConfigError(f"seconds = {seconds}: must be a list of times >= 0")
+    if not config.chip.device.ages:
+        raise ConfigError(f"device {config.chip.device.name!r} neither drifts nor leaks: nothing becomes of its chips")
+    plan = Plan(config, data if data is not None else load_dataset(**config.data))
+    if run.environment.get("data_sha256") != plan.data.fingerprint():
+        raise ConfigError(f"data set {plan.data.name}: it is not the one the run was trained on")
+    blocks = [_age_block(plan, run.theta, first, times) for first in range(0, len(plan.ids), LANES)]
+    theta, cost, accuracy = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
+    return Aging(times, accuracy, cost, theta)
+
+
+def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> tuple[np.ndarray, ...]:
+    count = min(LANES, len(plan.ids) - first)
+    block = Block(plan, first, count, None)
+    assert block.devices is not None
+    lanes = block.theta.shape[1]
+    chosen = np.minimum(np.arange(first, first + lanes), first + count - 1)
+    offset = block.devices.drawn.get("reference", 0)
+    held = theta[chosen].T.astype(plan.dtype) + offset
+    drawn = [block.devices.drawn.get(name) for name in ("drift_nu_plus", "drift_nu_minus", "leak")]
+    found = []
+    for seconds in times:
+        now = decayed(held.astype(np.float64), float(seconds) / plan.iteration_seconds, plan.about, *drawn)
+        block.theta[:] = now - offset
+        cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
+        found.append((block.chips_theta(), cost, accuracy))
+    return tuple(np.array(part) for part in zip(*found, strict=True))

@@ -1,0 +1,72 @@
+"""Where the step meets its devices: those with a state of their own, or theta alone where the tuple is empty."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import overload
+
+from .aging import decayed
+from .jit import FLAGS, leaf
+from .pulse import write_pulses
+from .readout import is_empty
+from .simd import lanes_of, load, store, width_of
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
+from .update import write
+
+
+@leaf
+def hold(n, theta, device):
+    """What the network sees of the devices at step n, where they change by themselves: now and then."""
+    held, offset, kept, aging = device[1], device[8], device[12], device[15]
+    every = np.int64(aging[0][AGE_EVERY])
+    if every > 0 and n % every == 0:
+        for p in range(theta.shape[0]):
+            for v in range(0, lanes_of(theta), width_of(theta)):
+                h = decayed(load(held, p, v), n, aging, p, v)
+                if offset.shape[0] > 0:
+                    h = h - load(offset, p, v)
+                if kept.shape[0] > 0:
+                    h = h + load(kept, p, v)
+                store(theta, p, v, h)
+
+
+def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    """`write_pulses`, or `update.write` where `device` is empty."""
+
+
+@overload(write_on, jit_options=FLAGS)
+def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+    if is_empty(device):
+        return lambda n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device: write(
+            theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
+        )
+
+    def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+        if device[0][WRITES] == WRITES_PLAIN:
+            write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
+        else:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+
+    return body
+
+
+def is_plain(device):
+    """Whether devices have no state but theta."""
+
+
+@overload(is_plain, jit_options=FLAGS)
+def _is_plain(device):
+    if is_empty(device):
+        return lambda device: True
+    return lambda device: device[0][WRITES] == WRITES_PLAIN and device[-2][0][WRITE_STEPS] == 0.0
+
+
+def hold_on(n, theta, device):
+    """`hold`, or nothing where `device` is empty."""
+
+
+@overload(hold_on, jit_options=FLAGS)
+def _hold_on(n, theta, device):
+    if is_empty(device):
+        return lambda n, theta, device: None
+    return lambda n, theta, device: hold(n, theta, device)
