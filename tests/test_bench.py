@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -291,6 +292,150 @@ def test_command_line_refuses(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     assert call("bench", "-o", tmp_path / "file").exit_code != 0
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+class FakeSide:
+    """A worker whose every measurement takes a second; `broken` names the requests it cannot answer."""
+
+    versions: ClassVar[dict[str, str]] = {}
+
+    def __init__(self, side, broken=()):
+        self.side, self.broken = side, broken
+
+    def ask(self, do, **request):
+        if do in self.broken:
+            raise WorkerError(f"{self.side}: no {do}")
+        if do == "prepare":
+            cells = {name: {"chips": 2, "steps": 5, "variant": None} for name in request["cells"]}
+            return {"cells": cells, "tried": [], "note": ""}
+        if do == "time":
+            return {"chip_steps": 10, "seconds": 1.0}
+        if do == "learn" and not request["same_start"]:
+            return {"costs": list(np.linspace(0, 1, 50))}
+        if do == "learn":
+            return {"theta0": [0.0] * 9, "mean": [0.0] * 9, "mean_error": [1.0] * 9, "along": [1.0, 0.1]}
+        return {"threads": 1, "flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "l3_bandwidth": 5e10,
+                "memory_bandwidth": 2e10, "l1_bytes": 32768, "l2_bytes": 1 << 20, "l3_bytes": 12 << 20}  # fmt: skip
+
+
+@pytest.fixture
+def fake_crew(monkeypatch):
+    """Replaces the workers; returns a dict of sides, to be broken."""
+    sides = {side: FakeSide(side) for side in ("ours", *PEERS)}
+
+    class FakeCrew(dict):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            pass
+
+    monkeypatch.setattr(run, "Crew", lambda cpus: FakeCrew(sides))
+    return sides
+
+
+def measured(quick=False, only=("2-2-1",)):
+    """A result of the benchmark on its own."""
+    result = {}
+    run.benchmark(only, PEERS, cpus(), quick, lambda text: None, lambda: None, result)
+    return result
+
+
+def test_nothing_fails(fake_crew):
+    result = measured()
+    assert result["errors"] == []
+    assert result["complete"]
+    assert [c["side"] for c in result["checks"] if c["kind"] == "cost"] == list(PEERS)
+    assert [c["side"] for c in result["checks"] if c["kind"] == "gradient"] == ["ours", *PEERS]
+
+
+def test_without_scipy_the_costs_are_not_compared(fake_crew, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy", None)  # as if it were not installed
+    monkeypatch.setitem(sys.modules, "scipy.stats", None)
+    result = measured()
+    assert result["errors"] == []
+    assert {check["kind"] for check in result["checks"]} == {"gradient"}
+    assert result["missing"] == {run.KS_CHECK: "scipy"}
+    assert f"{run.KS_CHECK}: not installed (scipy), skipped" in report.text(result)
+
+
+@pytest.mark.parametrize(("side", "broken", "said"), [
+    ("numpy", ("roof",), "roof: numpy: no roof"), ("jax", ("time",), "2-2-1, jax: jax: no time"),
+    ("ours", ("prepare",), "2-2-1, ours: ours: no prepare"), ("torch", ("prepare",), "2-2-1, torch: torch: no prepare"),
+    ("jax", ("learn",), "2-2-1, jax, costs after training: jax: no learn"),
+])  # fmt: skip
+def test_a_failure_keeps_the_rest(fake_crew, side, broken, said):
+    fake_crew[side].broken = broken
+    result = measured()
+    assert said in result["errors"]
+    assert not result["complete"]
+    assert f"FAILED: {said}" in report.text(result)
+    whole = [cell["side"] for cell in result["groups"]["2-2-1"]["cells"].values() if "rate" in cell]
+    assert {"ours", *PEERS} - {side} <= set(whole)
+    assert {"ours", *PEERS} - {side} <= {check["side"] for check in result["checks"]}
+    assert bool(result["roof"]) == (side != "numpy")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(rounds, "measure"), (rounds, "ratio"), (work, "fraction"), (startup, "measure"), (same, "compare_gradient")],
+)
+def test_a_mistake_of_the_benchmark_keeps_the_rest(fake_crew, monkeypatch, module, name):
+    def mistake(*arguments):
+        raise ZeroDivisionError("of\nours")
+
+    monkeypatch.setattr(startup, "measure", lambda *arguments: {})
+    monkeypatch.setattr(module, name, mistake)
+    result = measured(only=("2-2-1", "49-4-4", STARTUP))
+    assert any(line.endswith("ZeroDivisionError: of ours") for line in result["errors"])
+    assert result["roof"]
+    assert report.text(result)
+    assert not result["complete"]
+    assert "seconds" in result  # it went on to the end
+
+
+@pytest.mark.parametrize("failing", ["nothing", "roof", "plot", "text", "benchmark"])
+def test_exit_code_and_files(fake_crew, monkeypatch, tmp_path, failing):
+    """What is incomplete is written beside a whole result, and the command ends with 1."""
+    (tmp_path / "versus.json").write_text("whole")
+
+    def fail(*arguments):
+        raise RuntimeError(f"no {failing}")
+
+    if failing == "roof":
+        fake_crew["numpy"].broken = ("roof",)
+    module = {"plot": (figure, "draw"), "text": (report, "text"), "benchmark": (run, "available")}.get(failing)
+    if module:
+        monkeypatch.setattr(*module, fail)
+    ended = call("bench", "--only", "2-2-1", "--quick", "-o", tmp_path)
+    assert ended.exit_code == (failing != "nothing"), ended.output
+    assert (f"no {failing}" in ended.output) == (failing != "nothing")
+    partial = failing in ("roof", "benchmark")  # what fails later has all figures
+    assert ((tmp_path / "versus.json").read_text() == "whole") == partial
+    files = {path.name for path in tmp_path.iterdir()}
+    assert ("versus.partial.json" in files) == partial
+    assert files <= {"versus.json", "versus.png", "versus.partial.json", "versus.partial.png"}
+
+
+def test_different_work_is_a_failure(fake_crew):
+    assert call("bench", "--only", "2-2-1", "--quick").exit_code == 0
+    fake_crew["jax"].ask = lambda do, **r: {"costs": [5.0] * 50} if do == "learn" else FakeSide("jax").ask(do, **r)
+    ended = call("bench", "--only", "2-2-1", "--quick")
+    assert "DIFFERENT" in ended.output
+    assert ended.exit_code == 1
+
+
+def test_files_are_replaced_whole(tmp_path):
+    (tmp_path / "a.json").write_text("before")
+
+    def half(path):
+        path.write_text("ha")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        report.replace(tmp_path / "a.json", half)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_text() == "before"
 
 
 def test_json_of_a_run(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,11 +130,9 @@ def check_rows(checks: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             a, b = check["medians"]
             text = f"cost after {check['steps']} steps, median {a:.4g} and {b:.4g}"
             text += f": Kolmogorov-Smirnov p = {check['p']:.2g}"
-        elif check["kind"] == "gradient":
+        else:
             text = f"mean G along the gradient {check['along']:.3f} +- {check['along_error']:.3f}"
             text += f", components p = {check['p']:.2g}"
-        else:
-            text = check.get("error", "")
         rows.append((check["group"], check["side"], text, "same" if check["ok"] else "DIFFERENT"))
     return rows
 
@@ -181,23 +179,40 @@ def text(result: dict[str, Any]) -> str:
     rows = goal_rows(evaluate(result))
     if rows:
         parts.append(columns(("goal", "", "figure", "wanted (at least)", ""), rows))
-    ended = duration(result["seconds"]) if result["complete"] else "interrupted: what was complete"
+    ended = duration(result["seconds"]) if "seconds" in result else "interrupted: what was complete"
     parts.append(f"figures: median [least, largest] over rounds in turn; {ended}")
     return "\n\n".join(parts)
 
 
 def save(result: dict[str, Any], folder: Path) -> list[Path]:
-    """versus.json and, where there are ratios to draw, versus.png; versus.partial.* of a run that did not end."""
+    """versus.json and, where there are ratios to draw, versus.png.
+
+    Where the run was interrupted or a part of it failed: versus.partial.json and .png, never in place of a whole one.
+    The figures are written first; they are there even where the plot fails (`errors` gets a line).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    name = "versus" if result["complete"] else "versus.partial"  # never in place of a whole one
+    name = "versus" if result["complete"] else "versus.partial"
     written = [folder / f"{name}.json"]
     whole = {**result, "goals": evaluate(result)}
-    beside = written[0].with_suffix(".tmp")
-    beside.write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
-    beside.replace(written[0])
+    text = json.dumps(plain(whole), indent=1, allow_nan=False) + "\n"
+    replace(written[0], lambda path: path.write_text(text))
     from .figure import bars, draw
 
     if bars(result):
-        written.append(folder / f"{name}.png")
-        draw(result, written[1])
+        try:
+            replace(folder / f"{name}.png", lambda path: draw(result, path))
+        except Exception as error:
+            result["errors"].append(f"plot: {type(error).__name__}: {error}")
+        else:
+            written.append(folder / f"{name}.png")
     return written
+
+
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Have a file written beside `path` and put in its place at once, or not at all."""
+    beside = path.with_name(f".{path.stem}.new{path.suffix}")
+    try:
+        write(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
