@@ -11,13 +11,14 @@ from analogmgd.cli.output import columns, duration, plain, si
 
 from .workloads import GOALS, PEERS, Goal
 
-MET = {"yes": "met", "at least": "met (least)", "no": "NOT met"}
+MET = {"yes": "met", "at least": "met (least)", "no": "NOT met", "": "not judged"}
 
 
 def evaluate(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each goal with its figure: {row, what, goal, least, value, spread, met}; value None where it was not measured.
+    """Each goal with its figure: {row, what, goal, least, value, spread, met, disturbed}; value None: not measured.
 
     met : "yes", "at least" (the lesser figure), "no", or "" where there is nothing to judge.
+    disturbed : the cells it rests on that were disturbed.
     """
     return [judge(goal, result) for goal in GOALS]
 
@@ -26,7 +27,8 @@ def judge(goal: Goal, result: dict[str, Any]) -> dict[str, Any]:
     """One goal."""
     what, value = figure_of(goal, result)
     met = ""
-    if value is not None:
+    for_others = goal.kind == "rate" and result["machine"]["threads"] != 2  # rates are stated for two threads
+    if value is not None and not for_others:
         passed = value[0] <= goal.goal if goal.less else value[0] >= goal.goal
         lesser = goal.least is not None and value[0] >= goal.least
         met = "yes" if passed else "at least" if lesser else "no"
@@ -34,7 +36,17 @@ def judge(goal: Goal, result: dict[str, Any]) -> dict[str, Any]:
         "row": goal.row, "group": goal.group, "what": what, "kind": goal.kind,
         "goal": goal.goal, "least": goal.least, "less": goal.less,
         "value": value[0] if value else None, "spread": value[1:] if value else None, "met": met,
+        "disturbed": disturbed_below(goal, result),
     }  # fmt: skip
+
+
+def disturbed_below(goal: Goal, result: dict[str, Any]) -> list[str]:
+    """The disturbed cells that a goal's figure comes from."""
+    group = result["groups"].get(goal.group)
+    if group is None:
+        return []
+    names = goal.other.split("/") if goal.kind == "even" else [group["base"], goal.other]
+    return [name for name in names if group["cells"].get(name, {}).get("disturbed")]
 
 
 def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | None]:
@@ -42,8 +54,8 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
     group = result["groups"].get(goal.group, {"cells": {}, "base": ""})
     cells = group["cells"]
     base = cells.get(group["base"], {})
-    if goal.kind == "rate":  # stated for two cores
-        return "chip-steps/s", base.get("rate") if result["machine"]["threads"] == 2 else None
+    if goal.kind == "rate":
+        return "chip-steps/s", base.get("rate")
     if goal.kind == "roof":
         share = base.get("roof", {}).get("fraction")
         return "of the nearer roof", None if share is None else [share, share, share]
@@ -56,7 +68,7 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
         pairs = [min(p / q, q / p) for p, q in zip(first, second, strict=False)]
         return "slower / faster", spread(pairs) if pairs else None
     peer, _, first = goal.other.partition(" ")
-    what = f"x {peer}{', as first written' if first else ', fastest'}" if peer in PEERS else goal.other
+    what = f"x {peer}{', as first written' if first else usual(result)}" if peer in PEERS else goal.other
     if goal.other == "1 thread" and result["machine"]["threads"] == 1:
         return what, None  # nothing to compare
     return what, cells.get(goal.other, {}).get("ratio")
@@ -90,7 +102,8 @@ def goal_rows(goals: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         if goal["least"]:
             wanted += f" ({number(goal['least'], goal['kind'])})"
         figure = with_spread([goal["value"], *goal["spread"]], goal["kind"])
-        rows.append((goal["row"], goal["what"], figure, wanted, MET[goal["met"]]))
+        verdict = MET[goal["met"]] + (" (disturbed)" if goal["disturbed"] else "")
+        rows.append((goal["row"], goal["what"], figure, wanted, verdict))
     return rows
 
 
@@ -100,17 +113,23 @@ def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     for name, group in result["groups"].items():
         for title, cell in group["cells"].items():
             label = name if title == group["base"] else ""
+            shown = title + (usual(result) if title in PEERS else "")
             if "rate" not in cell:
-                rows.append((label, title, "-", "-", "-", cell.get("error", "")))
+                rows.append((label, shown, "-", "-", "-", cell.get("error", "")))
                 continue
             roof = cell.get("roof")
             share = f"{100 * roof['fraction']:.2g} % of {roof['nearer']}" if roof else ""
             times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
             variant = cell.get("variant")
             about = share if roof else brief(variant) if variant else ""
-            about += " (disturbed)" if cell.get("disturbed") else ""
-            rows.append((label, title, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
+            about += f" (disturbed: {cell['disturbed']})" if cell.get("disturbed") else ""
+            rows.append((label, shown, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
     return rows
+
+
+def usual(result: dict[str, Any]) -> str:
+    """What a peer's variant is: the fastest that was found, or with --quick the usual one."""
+    return ", usual variant" if result["quick"] else ", fastest"
 
 
 def brief(variant: dict[str, Any]) -> str:

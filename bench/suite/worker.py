@@ -6,7 +6,8 @@ before any library is loaded; libraries take as many threads as that.
     {"do": "prepare", "group": .., "cells": [..], "seconds": .., "quick": ..}
         compile; for a peer, find its fastest variant (quick: take the usual one); choose a number of steps that takes
         about `seconds`.
-        -> {"cells": {name: {"chips", "steps", "variant"}}, "tried": [..], "note": ..}
+        -> {"cells": {name: {"chips", "steps", "expected", "variant"}}, "tried": [..], "note": ..}; expected: the
+        rate in chip-steps/s that the number of steps was chosen with
     {"do": "time", "cell": ..}  -> {"chip_steps": .., "seconds": ..}
     {"do": "learn", "group", "chips", "steps", "eta", "tau_theta", "seed", "same_start"}
         -> see `same.learn`
@@ -64,7 +65,7 @@ class Worker:
     def __init__(self, side: str, threads: int) -> None:
         self.side, self.threads = side, threads
         self.module = import_module(f".{MODULES[side]}", __package__)
-        self.jobs: dict[str, tuple[Any, int]] = {}
+        self.jobs: dict[str, tuple[Any, int, float]] = {}  # job, steps, rate to be expected
         self.best: dict[str, dict[str, Any]] = {}
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +84,7 @@ class Worker:
                 if cell.name in cells:
                     job = self.module.Job(found, cell, self.threads)
                     job.run(2)
-                    self.jobs[cell.name] = (job, calibrate(job, cell.longer * seconds)[0])
+                    self.jobs[cell.name] = (job, *calibrate(job, cell.longer * seconds))
             return self._prepared([], "")
         from .ours import problem_of
         from .search import search
@@ -96,7 +97,7 @@ class Worker:
         for name, found_job in (("best", outcome.best), (PLAIN, outcome.plain)):
             if name in cells and found_job is not None:
                 job, rate = found_job
-                self.jobs[name] = (job, max(1, round(rate * seconds / job.chips)))
+                self.jobs[name] = (job, max(1, round(rate * seconds / job.chips)), rate)
         return self._prepared(outcome.tried, outcome.note)
 
     def _ready(self, problem: Any, variant: dict[str, Any]) -> tuple[Any, float]:
@@ -109,14 +110,14 @@ class Worker:
 
     def _prepared(self, tried: list[Any], note: str) -> dict[str, Any]:
         cells = {
-            name: {"chips": job.chips, "steps": steps, "variant": getattr(job, "variant", None)}
-            for name, (job, steps) in self.jobs.items()
+            name: {"chips": job.chips, "steps": steps, "expected": rate, "variant": getattr(job, "variant", None)}
+            for name, (job, steps, rate) in self.jobs.items()
         }
         return {"cells": cells, "tried": tried, "note": note}
 
     def time(self, cell: str) -> dict[str, Any]:
         """One repetition."""
-        job, steps = self.jobs[cell]
+        job, steps, _ = self.jobs[cell]
         done, seconds = timed(job, steps)
         return {"chip_steps": done * job.chips, "seconds": seconds}
 
