@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,10 +89,14 @@ def test_work_of_a_step():
     found = work.fraction(1e8, MGD(), 9, 4, roof, 1)  # 54 operations; half of the machine
     assert found["nearer"] == "matrix product"
     assert found["fraction"] == pytest.approx(1e8 * 54 / 5e10)
+    assert found["fraction_bare"] == pytest.approx(1e8 * 36 / 5e10)
+    signs = (MGD(perturbation="walsh"), 4), (MGD(baseline="antithetic"), 4), (MGD(tau_x=10, tau_theta=10), 2.2)
+    for rule, bare in (*signs, (MGD(perturbation="gaussian"), 6), (MGD(mode="analog", tau_x=4), 4)):
+        assert work.bare_operations(rule, 9) == pytest.approx(9 * bare), rule
     large = work.fraction(1000, MGD(), 2_000_000, 4, roof, 2)  # 16 MB a step from memory: 0.8 ms; 12 MFLOP: 0.12 ms
     assert large["nearer"] == "memory"
     assert work.fraction(1000, MGD(), 1_000_000, 4, roof, 2)["nearer"] == "level-3 cache"
-    assert large["fraction"] == pytest.approx(1000 * 16e6 / 2e10)
+    assert large["fraction"] == large["fraction_bare"] == pytest.approx(1000 * 16e6 / 2e10)
     long = work.fraction(1000, MGD(tau_theta=1000), 2_000_000, 4, roof, 2)
     assert long["nearer"] == "matrix product"
     assert work.fraction(1000, MGD(), 100_000, 4, roof, 2)["nearer"] == "level-2 cache"
@@ -114,7 +119,7 @@ def fake(rate, **more):
 def result():
     """A result with made-up figures."""
     cells = {
-        "codes": fake(1.6e8, roof={"fraction": 0.3, "nearer": "matrix product"}),
+        "codes": fake(1.6e8, roof={"fraction": 0.3, "fraction_bare": 0.2, "nearer": "matrix product"}),
         "256 chips": fake(1.6e8), "65536 chips": fake(1.5e8),
         "jax": fake(2e6, side="jax", variant={"form": "step"}, tried=[], note=""),
         "jax plain": fake(1e6, side="jax", variant={"form": "chip"}),
@@ -190,7 +195,7 @@ def test_variants_are_called_what_they_are(result):
 def test_report(result, tmp_path):
     text = report.text(result)
     assert " 80 " in text
-    for words in ("numpy: not installed", "30 % of matrix product", "out of memory", "DIFFERENT",
+    for words in ("numpy: not installed", "30 % of matrix product (bare 20 %)", "out of memory", "DIFFERENT",
                   "met (least)", "not needed: scipy", "form chip"):  # fmt: skip
         assert words in text, (words, text)
     written = report.save(result, tmp_path / "new")
@@ -314,6 +319,27 @@ def test_a_missing_peer_is_said(monkeypatch, tmp_path):
         noted = {"versions": {}, "missing": {}}
         assert run.available(crew, ("jax", "numpy"), noted, lambda text: None) == ["ours", "numpy"]
     assert noted["missing"] == {"jax": "jax"}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_commit_is_of_the_repository_that_tracks_the_source(tmp_path, monkeypatch):
+    """Not of one in whose folder the package happens to be installed."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "run.py"))
+    (tmp_path / "run.py").write_text("1")
+    (tmp_path / "other.py").write_text("2")
+    assert run.machine([0])["commit"] is None  # no repository
+    git("init", "-q")
+    git("add", "other.py")
+    git("commit", "-qm", "other")
+    assert run.machine([0])["commit"] is None  # another project's
+    git("add", "run.py")
+    git("commit", "-qm", "ours")
+    assert len(run.machine([0])["commit"]) == 9
 
 
 def test_command_line_refuses(tmp_path, monkeypatch):

@@ -118,13 +118,24 @@ def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
                 rows.append((label, shown, "-", "-", "-", cell.get("error", "")))
                 continue
             roof = cell.get("roof")
-            share = f"{100 * roof['fraction']:.2g} % of {roof['nearer']}" if roof else ""
+            share = part_of(roof) if roof else ""
             times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
             variant = cell.get("variant")
             about = share if roof else brief(variant) if variant else ""
             about += f" (disturbed: {cell['disturbed']})" if cell.get("disturbed") else ""
             rows.append((label, shown, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
     return rows
+
+
+def part_of(roof: dict[str, Any]) -> str:
+    """The part of the nearer roof, by slots and, where that is less, by bare operations.
+
+    >>> part_of({"fraction": 0.3, "fraction_bare": 0.2, "nearer": "matrix product"})
+    '30 % of matrix product (bare 20 %)'
+    """
+    bare = roof["fraction_bare"]
+    less = f" (bare {100 * bare:.2g} %)" if bare < roof["fraction"] else ""
+    return f"{100 * roof['fraction']:.2g} % of {roof['nearer']}{less}"
 
 
 def usual(result: dict[str, Any]) -> str:
