@@ -31,3 +31,8 @@ def along_after_windows(side, variant, windows):
         assert job.run(1000) == 1000
         moved.append(start[0].astype(np.float64) - job.theta()[0])
     return same.along(problem, start[0], np.array(moved))
+
+
+def memory(side, group, variant):
+    """Bytes a peer says a variant needs."""
+    return import_module(f"analogmgd.bench.peer_{side}").memory(problem_of(group_named(group)), variant)

@@ -12,12 +12,13 @@ from importlib.util import find_spec
 from typing import ClassVar
 
 import numpy as np
+import psutil
 import pytest
-from bench_sides import along_after_windows, learnt
+from bench_sides import along_after_windows, learnt, memory
 from cli_help import RUN, call, refusal, strict
 
 from analogmgd import MGD, Network, gradient, load_dataset
-from analogmgd.bench import figure, report, rounds, run, same, search, startup, work
+from analogmgd.bench import figure, report, rounds, run, same, search, startup, work, worker
 from analogmgd.bench.crew import Crew, Missing, WorkerError
 from analogmgd.bench.ours import config_of, data_of, problem_of
 from analogmgd.bench.workloads import GOALS, GROUPS, NAMES, PEERS, PLAIN, STARTUP, Cell, Group, group_named
@@ -210,26 +211,111 @@ def test_report(result, tmp_path):
     assert [(bar["side"], bar["plain"], bar["goal"]) for bar in drawn] == [("jax", False, 50), ("jax", True, 50)]
 
 
+class FakePeer:
+    """Searches from variant "plain" through the given rounds; needs as many bytes as `need` says."""
+
+    def __init__(self, *changes, need=lambda variant: 0, **start):
+        self.changes, self.need, self.start = list(changes), need, {"name": "start", **start}
+
+    def searches(self, problem, one):
+        return {"name": "plain", "chips": 1}, self.start, self.changes, {"name": "b"}
+
+    def memory(self, problem, variant):
+        return self.need(variant)
+
+
 def test_search_takes_the_fastest_and_notes_failures():
     speeds = {"plain": 1.0, "start": 2.0, "a": 3.0, "b": 2.5, "ab": 5.0}
-
-    class Module:
-        @staticmethod
-        def searches(problem, one):
-            changes = [[{"name": "a"}, {"name": "b"}], [{"name": "broken"}], [{"name": "ab"}]]
-            return {"name": "plain", "chips": 1}, {"name": "start"}, changes, {"name": "b"}
+    peer = FakePeer([{"name": "a"}, {"name": "b"}], [{"name": "broken"}], [{"name": "ab"}])
 
     def ready(problem, variant):
         if variant["name"] == "broken":
             raise ValueError("cannot")
         return variant["name"], speeds[variant["name"]]
 
-    found = search.search(Module, None, True, False, ready)
+    found = search.search(peer, None, True, False, ready)
     assert found.variant["name"] == "ab"
     assert (found.best, found.plain) == (("ab", 5.0), ("plain", 1.0))
     assert "cannot" in found.note
-    quick = search.search(Module, None, True, True, ready)
+    quick = search.search(peer, None, True, True, ready)
     assert (quick.variant["name"], quick.plain) == ("b", None)
+
+
+@pytest.mark.parametrize(("best", "wanted"), [(1, 1), (64, 64), (1 << 12, 1 << 12), (1 << 30, search.WIDEST)])
+def test_search_climbs_to_the_best_number_of_chips(best, wanted):
+    """Wherever the grid ends; the plain variant has its own best, a sixteenth of that."""
+
+    def ready(problem, variant):
+        top, factor = (best / 16, 1) if variant["name"] == "plain" else (best, 1000)
+        return variant, factor / (1 + abs(np.log2(variant["chips"] / top)))
+
+    found = search.search(FakePeer([{"chips": 8}]), None, False, False, ready)
+    assert found.variant["chips"] == wanted
+    assert found.plain[0]["chips"] == min(search.WIDEST, max(1, best // 16))
+    variants = [json.dumps(row["variant"]) for row in found.tried]
+    assert len(variants) == len(set(variants))  # none twice
+
+
+@pytest.mark.parametrize(("best", "wanted"), [(1, 1), (40, 40), (1000, 1000)])
+def test_search_climbs_to_the_best_group(best, wanted):
+    problem = problem_of(group_named("2-2-1-one"), tau_theta=1000)
+    found = search.search(
+        FakePeer([{"group": 10}], group=4), problem, True, False,
+        lambda problem, variant: (variant, 1 / (1 + abs(np.log(variant.get("group", 1e9) / best)))),
+    )  # fmt: skip
+    assert found.variant["group"] == wanted
+
+
+def test_search_refuses_what_does_not_fit():
+    limit = psutil.virtual_memory().available
+    peer = FakePeer([{"chips": 8}], need=lambda variant: limit * (variant["chips"] > 32))
+    found = search.search(peer, None, False, False, lambda problem, variant: (variant, variant["chips"]))
+    assert found.variant["chips"] == 32
+    assert "GB are free" in found.note
+
+
+@pytest.mark.parametrize("side", ["jax", "torch", "numpy"])
+def test_peers_say_how_much_memory_they_need(elsewhere, side):
+    """At least for the signs of a group, or of the steps that are drawn in one go as real numbers."""
+    need(side)
+    variants = [{"form": "first", "chips": 4, "ahead": 10}]
+    if side == "jax":
+        variants = [{"form": "step", "chips": 4, "ahead": 10}, {"form": "window", "chips": 1, "group": 100}]
+    elif side == "torch":
+        variants.append({"form": "window", "chips": 1, "group": 100, "ahead": 1})
+    for variant in variants:
+        least = 4 * 224 * (variant["chips"] * 10 if side != "jax" else 1) if "group" not in variant else 4 * 224 * 100
+        assert elsewhere(memory, side, "49-4-4", variant) > least
+
+
+@pytest.mark.parametrize("side", ["jax", "torch"])
+def test_groups_have_to_make_up_the_window(elsewhere, side):
+    """Or steps would be counted that are not done."""
+    need(side)
+    with pytest.raises(ValueError, match="group=3 does not divide tau_theta=1000"):
+        elsewhere(along_after_windows, side, {"group": 3, "signs": "packed" if side == "jax" else "table"}, 1)
+
+
+def test_a_variant_counts_by_its_best_timing():
+    class Job:
+        chips, left = 2, [1.0, 4.0, 0.5]  # seconds
+
+        def run(self, steps):
+            self.seconds = self.left.pop(0)
+            return 10
+
+    assert worker.best_rate(Job(), 0.1) == 10 * 2 / 0.5
+
+
+def test_one_core_against_several_is_said(result):
+    cells = result["groups"]["2-2-1"]["cells"]
+    said = "on one core only"
+    assert said not in report.text(result)
+    cells["jax"]["threads"] = 1
+    assert report.text(result).count(said) == 2  # the cell, and what it means
+    assert said in {row[1]: row[-1] for row in report.cell_rows(result)}["jax, usual variant"]
+    result["machine"]["threads"] = 1
+    assert said not in report.text(result)
 
 
 @pytest.fixture(scope="module")
@@ -291,11 +377,11 @@ def test_worker(tmp_path, monkeypatch):
         assert took["seconds"] > 0
         with pytest.raises(WorkerError, match="KeyError"):
             crew["numpy"].ask("time", cell="none")
-        worker = crew["numpy"]
-        worker.stop()
+        process = crew["numpy"]
+        process.stop()
         with pytest.raises(WorkerError):
-            worker.ask("time", cell="best")
-        assert crew["numpy"] is not worker
+            process.ask("time", cell="best")
+        assert crew["numpy"] is not process
 
 
 def cpus():

@@ -122,6 +122,7 @@ def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
             times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
             variant = cell.get("variant")
             about = share if roof else brief(variant) if variant else ""
+            about += "; on one core only" if on_one_core(cell, result) else ""
             about += f" (disturbed: {cell['disturbed']})" if cell.get("disturbed") else ""
             rows.append((label, shown, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
     return rows
@@ -136,6 +137,11 @@ def part_of(roof: dict[str, Any]) -> str:
     bare = roof["fraction_bare"]
     less = f" (bare {100 * bare:.2g} %)" if bare < roof["fraction"] else ""
     return f"{100 * roof['fraction']:.2g} % of {roof['nearer']}{less}"
+
+
+def on_one_core(cell: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Whether a peer's ensemble takes one core where ours has several."""
+    return cell["side"] in PEERS and cell.get("threads") == 1 < result["machine"]["threads"] and cell["chips"] > 1
 
 
 def usual(result: dict[str, Any]) -> str:
@@ -206,6 +212,11 @@ def text(result: dict[str, Any]) -> str:
         parts.append(columns(("start-up", "wall time", ""), startup_rows(result["startup"])))
     if result["checks"]:
         parts.append(columns(("same work", "side", "", ""), check_rows(result["checks"])))
+    if any(on_one_core(cell, result) for group in result["groups"].values() for cell in group["cells"].values()):
+        parts.append(
+            f"on one core only: that variant runs no faster on {machine['threads']}, or cannot; a process on each core "
+            "might come near to the rate times their number, which is not tried"
+        )
     rows = goal_rows(evaluate(result))
     if rows:
         parts.append(columns(("goal", "", "figure", "wanted (at least)", ""), rows))
