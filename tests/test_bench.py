@@ -58,7 +58,7 @@ def test_every_goal_has_its_workload(goal):
         assert all(cells[name].quick for name in goal.other.split("/"))
     if goal.least is not None:
         assert goal.least < goal.goal
-    assert group.check == (group.name in same.LEARN)
+    assert group.check == (group.name in same.GRADIENT)
 
 
 def evaluations_counted(rule, steps=3000):
@@ -263,3 +263,17 @@ def test_interrupt_keeps_what_is_complete(tmp_path, how):
 def test_imports_of_a_command():
     text = "import time:       100 |        250 |   numpy._core\nimport time:  50 | 300 | numpy\nother\n"
     assert startup.packages(text) == {"numpy": pytest.approx(0.00015)}
+
+
+def test_worker_checks_the_variant_that_was_measured():
+    """Both, on the largest network that is checked."""
+    group = "64-32-10"
+    with Crew(cpus()) as crew:
+        crew["numpy"].ask("prepare", group=group, cells=["best", PLAIN], seconds=0.01, quick=False)
+        result = {"checks": [], "errors": []}
+        run.check_gradient(crew, group_named(group), [("numpy", "best"), ("numpy", PLAIN), ("ours", "best")], result)
+    assert result["errors"] == []
+    assert [(check["side"], check["ok"]) for check in result["checks"]] == [
+        ("numpy", True), ("numpy plain", True), ("ours", True),
+    ]  # fmt: skip
+    assert len({check["along"] for check in result["checks"]}) == 3

@@ -191,10 +191,8 @@ def text(result: dict[str, Any]) -> str:
     machine, roof = result["machine"], result["roof"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     load = f"; load average at the start {machine['load'][0]}" if machine.get("load") else ""
-    parts = [
-        f"{machine['cpu']}, {machine['threads']} of {machine['processors']} processors{load}; commit {machine['commit']}\n"
-        + versions
-    ]
+    used = f"{machine['threads']} of {machine['processors']} processors"
+    parts = [f"{machine['cpu']}, {used}{load}; commit {machine['commit']}\n{versions}"]
     parts += [f"{name}: not installed ({module}), skipped" for name, module in result["missing"].items()]
     parts += [f"FAILED: {text}" for text in result["errors"]]
     if result["quick"]:

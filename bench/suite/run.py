@@ -15,7 +15,7 @@ from typing import Any
 
 from . import rounds, same, startup, work
 from .crew import Crew, Missing, WorkerError
-from .workloads import GROUPS, STARTUP, Group
+from .workloads import GROUPS, PLAIN, STARTUP, Group
 
 Say = Callable[[str], None]
 KS_CHECK = "comparison of costs after training"  # the only part that needs scipy
@@ -122,7 +122,11 @@ def one_group(
     if group.check:
         say(f"{group.name}: same work?")
         sides = [side for side in ("ours", *group.peers) if side in present and "error" not in cells.get(side, {})]
-        checks(crew, group, sides, quick, result)
+        plain = [side for side in sides if "rate" in cells.get(f"{side} {PLAIN}", {})]
+        if group.name in same.LEARN:
+            check_costs(crew, group, sides, quick, result)
+        if not quick:
+            check_gradient(crew, group, [*((s, "best") for s in sides), *((s, PLAIN) for s in plain)], result)
     found["seconds"] = time.monotonic() - start
 
 
@@ -168,30 +172,36 @@ def set_beside_roof(group: Group, cells: dict[str, Any], roof: dict[str, Any], t
         }  # fmt: skip
 
 
-def checks(crew: Crew, group: Group, sides: Sequence[str], quick: bool, result: dict[str, Any]) -> None:
-    """That the sides do the same work, see `same`; with --quick the costs only, after fewer steps."""
+def check_costs(crew: Crew, group: Group, sides: Sequence[str], quick: bool, result: dict[str, Any]) -> None:
+    """That the sides reach the same costs, in their fastest variants, see `same`; with --quick after fewer steps."""
+    if find_spec("scipy") is None:
+        result["missing"][KS_CHECK] = "scipy"
+        return
     learn = dict(same.LEARN[group.name])
     if quick:
         learn["steps"] //= 4
-    gradient = {"steps": same.GRADIENT_STEPS, "tau_theta": same.GRADIENT_STEPS, "eta": 1 / same.GRADIENT_STEPS}
-    compare = find_spec("scipy") is not None
-    if not compare:
-        result["missing"][KS_CHECK] = "scipy"
     costs: dict[str, Any] = {}
     for seed, side in enumerate(sides, 1):
-        about = {"group": group.name, "side": side}
-        if compare:
-            with part(f"{group.name}, {side}, costs after training", result):
-                asked = {"group": group.name, "seed": seed, "same_start": False, "tau_theta": 1, **learn}
-                costs[side] = crew[side].ask("learn", **asked)["costs"]
-                if side != "ours" and "ours" in costs:
-                    found = same.compare_costs(costs["ours"], costs[side])
-                    result["checks"].append({**about, **learn, **found})
-        if not quick:
-            with part(f"{group.name}, {side}, mean G", result):
-                asked = {"group": group.name, "seed": seed, "same_start": True, **gradient}
-                found = same.compare_gradient(group.name, crew[side].ask("learn", **asked))
-                result["checks"].append({**about, **found})
+        with part(f"{group.name}, {side}, costs after training", result):
+            asked = {"group": group.name, "cell": "best", "seed": seed, "same_start": False, "tau_theta": 1, **learn}
+            costs[side] = crew[side].ask("learn", **asked)["costs"]
+            if side != "ours" and "ours" in costs:
+                found = same.compare_costs(costs["ours"], costs[side])
+                result["checks"].append({"group": group.name, "side": side, **learn, **found})
+
+
+def check_gradient(crew: Crew, group: Group, cells: Sequence[tuple[str, str]], result: dict[str, Any]) -> None:
+    """That each (side, cell) estimates the true gradient, see `same`."""
+    steps = same.GRADIENT_STEPS
+    for seed, (side, cell) in enumerate(cells, 1):
+        title = f"{side} {PLAIN}" if cell == PLAIN else side
+        with part(f"{group.name}, {title}, mean G", result):
+            learnt = crew[side].ask(
+                "learn", group=group.name, cell=cell, seed=seed, same_start=True, steps=steps, tau_theta=steps,
+                eta=1 / steps,
+            )  # fmt: skip
+            found = same.compare_gradient(group.name, learnt)
+            result["checks"].append({"group": group.name, "side": title, **found})
 
 
 def parts(only: Sequence[str], quick: bool) -> int:

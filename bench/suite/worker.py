@@ -9,7 +9,7 @@ before any library is loaded; libraries take as many threads as that.
         -> {"cells": {name: {"chips", "steps", "expected", "variant", "threads"}}, "tried": [..], "note": ..};
         expected: the rate in chip-steps/s that the number of steps was chosen with
     {"do": "time", "cell": ..}  -> {"chip_steps": .., "seconds": ..}
-    {"do": "learn", "group", "chips", "steps", "eta", "tau_theta", "seed", "same_start"}
+    {"do": "learn", "group", "cell", "chips", "steps", "eta", "tau_theta", "seed", "same_start"}
         -> see `same.learn`
     {"do": "roof"} -> see `roof`
 """
@@ -75,7 +75,7 @@ class Worker:
         self.side, self.threads = side, threads
         self.module = import_module(f".{MODULES[side]}", __package__)
         self.jobs: dict[str, tuple[Any, int, float]] = {}  # job, steps, rate to be expected
-        self.best: dict[str, dict[str, Any]] = {}
+        self.variants: dict[tuple[str, str], dict[str, Any]] = {}  # by group and cell
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Do what is asked."""
@@ -102,11 +102,11 @@ class Worker:
         if quick and problem.tau_theta > QUICK_WINDOW and problem.n_params > 100_000:
             problem = replace(problem, tau_theta=QUICK_WINDOW)  # one write more per window does not show
         outcome = search(self.module, problem, found.base.chips == 1, quick, self._ready)
-        self.best[group] = outcome.variant
         for name, found_job in (("best", outcome.best), (PLAIN, outcome.plain)):
             if name in cells and found_job is not None:
                 job, rate = found_job
                 self.jobs[name] = (job, max(1, round(rate * seconds / job.chips)), rate)
+                self.variants[group, name] = job.variant
         return self._prepared(outcome.tried, outcome.note)
 
     def _ready(self, problem: Any, variant: dict[str, Any]) -> tuple[Any, float]:
@@ -136,11 +136,11 @@ class Worker:
         done, seconds = timed(job, steps)
         return {"chip_steps": done * job.chips, "seconds": seconds}
 
-    def learn(self, **request: Any) -> dict[str, Any]:
+    def learn(self, cell: str, **request: Any) -> dict[str, Any]:
         """Train from given starts, for the comparison of what the sides do."""
         from .same import learn
 
-        return learn(self.side, self.module, self.threads, self.best.get(request["group"]), **request)
+        return learn(self.side, self.module, self.threads, self.variants.get((request["group"], cell)), **request)
 
     def roof(self) -> dict[str, Any]:
         """What the machine can do."""
