@@ -1,8 +1,10 @@
 """The sides of the benchmark at work, for its tests; called in a process of its own (see `elsewhere` there)."""
 
 from importlib import import_module
+from importlib.util import find_spec
 
 import numpy as np
+import pytest
 
 from analogmgd.bench import same
 from analogmgd.bench.ours import problem_of
@@ -31,3 +33,14 @@ def along_after_windows(side, variant, windows):
         assert job.run(1000) == 1000
         moved.append(start[0].astype(np.float64) - job.theta()[0])
     return same.along(problem, start[0], np.array(moved))
+
+
+def memory(side, group, variant):
+    """Bytes a peer says a variant needs."""
+    return import_module(f"analogmgd.bench.peer_{side}").memory(problem_of(group_named(group)), variant)
+
+
+def need(side):
+    """Skip where a side is not installed, without importing it."""
+    if side in ("jax", "torch") and find_spec(side) is None:
+        pytest.skip(f"{side} is not installed")

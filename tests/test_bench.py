@@ -2,20 +2,20 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from bench_sides import along_after_windows, learnt
+from bench_sides import along_after_windows, learnt, need
 from cli_help import RUN, call, refusal, strict
 
 from analogmgd import MGD, Network, gradient, load_dataset
-from analogmgd.bench import figure, report, rounds, run, same, search, startup, work
+from analogmgd.bench import rounds, run, same, startup, work
 from analogmgd.bench.crew import Crew, Missing, WorkerError
 from analogmgd.bench.ours import config_of, data_of, problem_of
 from analogmgd.bench.workloads import GOALS, GROUPS, NAMES, PEERS, PLAIN, STARTUP, Cell, Group, group_named
@@ -58,7 +58,7 @@ def test_every_goal_has_its_workload(goal):
         assert all(cells[name].quick for name in goal.other.split("/"))
     if goal.least is not None:
         assert goal.least < goal.goal
-    assert group.check == (group.name in same.LEARN)
+    assert group.check == (group.name in same.GRADIENT)
 
 
 def evaluations_counted(rule, steps=3000):
@@ -87,10 +87,14 @@ def test_work_of_a_step():
     found = work.fraction(1e8, MGD(), 9, 4, roof, 1)  # 54 operations; half of the machine
     assert found["nearer"] == "matrix product"
     assert found["fraction"] == pytest.approx(1e8 * 54 / 5e10)
+    assert found["fraction_bare"] == pytest.approx(1e8 * 36 / 5e10)
+    signs = (MGD(perturbation="walsh"), 4), (MGD(baseline="antithetic"), 4), (MGD(tau_x=10, tau_theta=10), 2.2)
+    for rule, bare in (*signs, (MGD(perturbation="gaussian"), 6), (MGD(mode="analog", tau_x=4), 4)):
+        assert work.bare_operations(rule, 9) == pytest.approx(9 * bare), rule
     large = work.fraction(1000, MGD(), 2_000_000, 4, roof, 2)  # 16 MB a step from memory: 0.8 ms; 12 MFLOP: 0.12 ms
     assert large["nearer"] == "memory"
     assert work.fraction(1000, MGD(), 1_000_000, 4, roof, 2)["nearer"] == "level-3 cache"
-    assert large["fraction"] == pytest.approx(1000 * 16e6 / 2e10)
+    assert large["fraction"] == large["fraction_bare"] == pytest.approx(1000 * 16e6 / 2e10)
     long = work.fraction(1000, MGD(tau_theta=1000), 2_000_000, 4, roof, 2)
     assert long["nearer"] == "matrix product"
     assert work.fraction(1000, MGD(), 100_000, 4, roof, 2)["nearer"] == "level-2 cache"
@@ -104,107 +108,11 @@ def test_gradient_of_the_check():
     np.testing.assert_allclose(same.true_gradient(problem, theta), wanted, rtol=1e-10, atol=1e-14)
 
 
-def fake(rate, **more):
-    rates = [rate, 0.9 * rate, 1.1 * rate]
-    return {"side": "ours", "chips": 8, "steps": 9, "rates": rates, "rate": rounds.spread(rates), **more}
-
-
-@pytest.fixture
-def result():
-    """A result with made-up figures."""
-    cells = {
-        "codes": fake(1.6e8, roof={"fraction": 0.3, "nearer": "matrix product"}),
-        "256 chips": fake(1.6e8), "65536 chips": fake(1.5e8),
-        "jax": fake(2e6, side="jax", variant={"form": "step"}, tried=[], note=""),
-        "jax plain": fake(1e6, side="jax", variant={"form": "chip"}),
-        "torch": {"side": "torch", "error": "torch: out of memory"},
-    }  # fmt: skip
-    for name, cell in cells.items():
-        cell["ratio"] = rounds.ratio(cells, "codes", name)
-    return {
-        "complete": True, "seconds": 3.0, "quick": True, "errors": ["startup: no"],
-        "missing": {"numpy": "numpy"}, "versions": {"jax": "1.0"},
-        "machine": {"cpu": "abacus", "threads": 2, "processors": 2, "commit": None},
-        "roof": {"flops_single": 1e11, "flops_double": 5e10, "l2_bandwidth": 1e11, "l3_bandwidth": 5e10,
-                 "memory_bandwidth": 2e10},
-        "groups": {"2-2-1": {"network": "2-2-1", "data": "parity", "base": "codes", "cells": cells}},
-        "checks": [
-            {"group": "2-2-1", "side": "jax", "kind": "cost", "steps": 5, "medians": [0.1, 0.1], "p": 0.4, "ok": True},
-            {"group": "2-2-1", "side": "jax", "kind": "gradient", "along": 1.4, "along_error": 0.01, "p": 0.0,
-             "ok": False},
-        ],
-        "startup": {"warm": {"command": "analogmgd train", "seconds": [1.0, 0.9, 1.2], "imports": {"numba": 0.3},
-                             "needless": ["scipy"]}},
-    }  # fmt: skip
-
-
-def test_goals_are_judged(result):
-    goals = {(g["row"], g["what"]): g for g in report.evaluate(result) if g["group"] in ("2-2-1", STARTUP)}
-    ensemble = goals["2-2-1 ensemble", "chip-steps/s"]
-    assert ensemble["met"] == "at least"  # 160 M of 200 M, 150 M at the least
-    assert ensemble["value"] == 1.6e8
-    assert goals["2-2-1 ensemble", "x jax, fastest"]["met"] == "yes"
-    assert goals["2-2-1 ensemble", "x jax, fastest"]["value"] == pytest.approx(80)
-    assert goals["2-2-1 ensemble", "x jax, as first written"]["value"] == pytest.approx(160)
-    assert goals["2-2-1 ensemble", "x torch, fastest"]["value"] is None
-    assert goals["chips 256 -> 65,536, 2-2-1", "slower / faster"]["value"] == pytest.approx(15 / 16)
-    assert goals["`analogmgd train parity`, warm", "seconds"]["met"] == "yes"
-    assert goals["`analogmgd train parity`, cold", "seconds"]["met"] == ""
-    result["groups"]["2-2-1"]["cells"]["codes"]["rate"] = [1.4e8, 1.3e8, 1.5e8]
-    assert next(g for g in report.evaluate(result) if g["kind"] == "rate")["met"] == "no"
-
-
-def test_report(result, tmp_path):
-    text = report.text(result)
-    assert " 80 " in text
-    for words in ("numpy: not installed", "30 % of matrix product", "out of memory", "DIFFERENT",
-                  "met (least)", "not needed: scipy", "form chip"):  # fmt: skip
-        assert words in text, (words, text)
-    written = report.save(result, tmp_path / "new")
-    assert [path.name for path in written] == ["versus.json", "versus.png"]
-    assert report.save({**result, "complete": False}, tmp_path / "new")[0].name == "versus.partial.json"
-    kept = strict(written[0].read_text())
-    assert kept["complete"]
-    assert len(kept["goals"]) == len(GOALS)
-    assert kept["groups"]["2-2-1"]["cells"]["jax"]["rates"] == result["groups"]["2-2-1"]["cells"]["jax"]["rates"]
-    assert written[1].read_bytes()[:4] == b"\x89PNG"
-    drawn = figure.bars(result)
-    assert [(bar["side"], bar["plain"], bar["goal"]) for bar in drawn] == [("jax", False, 50), ("jax", True, 50)]
-
-
-def test_search_takes_the_fastest_and_notes_failures():
-    speeds = {"plain": 1.0, "start": 2.0, "a": 3.0, "b": 2.5, "ab": 5.0}
-
-    class Module:
-        @staticmethod
-        def searches(problem, one):
-            changes = [[{"name": "a"}, {"name": "b"}], [{"name": "broken"}], [{"name": "ab"}]]
-            return {"name": "plain", "chips": 1}, {"name": "start"}, changes, {"name": "b"}
-
-    def ready(problem, variant):
-        if variant["name"] == "broken":
-            raise ValueError("cannot")
-        return variant["name"], speeds[variant["name"]]
-
-    found = search.search(Module, None, True, False, ready)
-    assert found.variant["name"] == "ab"
-    assert (found.best, found.plain) == (("ab", 5.0), ("plain", 1.0))
-    assert "cannot" in found.note
-    quick = search.search(Module, None, True, True, ready)
-    assert (quick.variant["name"], quick.plain) == ("b", None)
-
-
 @pytest.fixture(scope="module")
 def elsewhere():
     """Calls a function in another process: JAX starts threads, and other tests fork."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         yield lambda function, *arguments: pool.submit(function, *arguments).result()
-
-
-def need(side):
-    """Skip where a side is not installed, without importing it."""
-    if side in ("jax", "torch") and find_spec(side) is None:
-        pytest.skip(f"{side} is not installed")
 
 
 @pytest.mark.parametrize(("side", "changes"), [
@@ -253,11 +161,11 @@ def test_worker(tmp_path, monkeypatch):
         assert took["seconds"] > 0
         with pytest.raises(WorkerError, match="KeyError"):
             crew["numpy"].ask("time", cell="none")
-        worker = crew["numpy"]
-        worker.stop()
+        process = crew["numpy"]
+        process.stop()
         with pytest.raises(WorkerError):
-            worker.ask("time", cell="best")
-        assert crew["numpy"] is not worker
+            process.ask("time", cell="best")
+        assert crew["numpy"] is not process
 
 
 def cpus():
@@ -281,6 +189,27 @@ def test_a_missing_peer_is_said(monkeypatch, tmp_path):
         noted = {"versions": {}, "missing": {}}
         assert run.available(crew, ("jax", "numpy"), noted, lambda text: None) == ["ours", "numpy"]
     assert noted["missing"] == {"jax": "jax"}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_commit_is_of_the_repository_that_tracks_the_source(tmp_path, monkeypatch):
+    """Not of one in whose folder the package happens to be installed."""
+
+    def git(*arguments):
+        who = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *who, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(run, "__file__", str(tmp_path / "run.py"))
+    (tmp_path / "run.py").write_text("1")
+    (tmp_path / "other.py").write_text("2")
+    assert run.machine([0])["commit"] is None  # no repository
+    git("init", "-q")
+    git("add", "other.py")
+    git("commit", "-qm", "other")
+    assert run.machine([0])["commit"] is None  # another project's
+    git("add", "run.py")
+    git("commit", "-qm", "ours")
+    assert len(run.machine([0])["commit"]) == 9
 
 
 def test_command_line_refuses(tmp_path, monkeypatch):
@@ -334,3 +263,17 @@ def test_interrupt_keeps_what_is_complete(tmp_path, how):
 def test_imports_of_a_command():
     text = "import time:       100 |        250 |   numpy._core\nimport time:  50 | 300 | numpy\nother\n"
     assert startup.packages(text) == {"numpy": pytest.approx(0.00015)}
+
+
+def test_worker_checks_the_variant_that_was_measured():
+    """Both, on the largest network that is checked."""
+    group = "64-32-10"
+    with Crew(cpus()) as crew:
+        crew["numpy"].ask("prepare", group=group, cells=["best", PLAIN], seconds=0.01, quick=False)
+        result = {"checks": [], "errors": []}
+        run.check_gradient(crew, group_named(group), [("numpy", "best"), ("numpy", PLAIN), ("ours", "best")], result)
+    assert result["errors"] == []
+    assert [(check["side"], check["ok"]) for check in result["checks"]] == [
+        ("numpy", True), ("numpy plain", True), ("ours", True),
+    ]  # fmt: skip
+    assert len({check["along"] for check in result["checks"]}) == 3

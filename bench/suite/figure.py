@@ -12,19 +12,21 @@ NAMES = {"jax": "JAX", "torch": "PyTorch", "numpy": "NumPy"}
 
 
 def bars(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """What is drawn, top to bottom: {group, side, plain, ratio [median, least, largest], goal}."""
+    """What is drawn, top to bottom: {group, side, plain, ratio [median, least, largest], goal, disturbed}."""
     goals = {(goal.group, goal.other): goal.goal for goal in GOALS if goal.kind == "ratio"}
     found = []
     for name, group in result["groups"].items():
         for side in PEERS:
             for title in (side, f"{side} {PLAIN}"):
-                ratio = group["cells"].get(title, {}).get("ratio")
+                cell, base = group["cells"].get(title, {}), group["cells"].get(group["base"], {})
+                ratio = cell.get("ratio")
                 if ratio:
                     work = "ensemble" if group["base"] == "codes" else group["base"]
                     found.append(
                         {
                             "group": name, "label": f"{group['network']}: {work}", "side": side,
                             "plain": title != side, "ratio": ratio, "goal": goals.get((name, title)),
+                            "disturbed": bool(cell.get("disturbed") or base.get("disturbed")),
                         }
                     )  # fmt: skip
     return found
@@ -57,7 +59,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
         fill: dict[str, Any] = {"facecolor": "none", "hatch": "////"} if bar["plain"] else {"facecolor": colour}
         axes.barh(y, middle - low, left=low, height=0.82, edgecolor=colour, linewidth=0.8, **fill)
         axes.errorbar(middle, y, xerr=[[middle - least], [most - middle]], color="black", capsize=2, linewidth=1)
-        axes.text(1.08 * most, y, f"{middle:.3g}", va="center", fontsize=8)
+        axes.text(1.08 * most, y, f"{middle:.3g}{' (disturbed)' * bar['disturbed']}", va="center", fontsize=8)
         if bar["goal"]:
             axes.plot([bar["goal"]] * 2, [y - 0.5, y + 0.5], color="black", linewidth=2.5)
     for y, label in labels:

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from .problem import Problem, Searches
+from .problem import Problem, Searches, whole_groups
 
 
 def versions() -> dict[str, str]:
@@ -73,6 +73,13 @@ def searches(problem: Problem, one: bool) -> Searches:
 def width(problem: Problem) -> int:
     """Chips to start the search with: about what a core's cache holds."""
     return int(2 ** np.clip(np.round(np.log2(6000 / problem.n_params)), 0, 9))
+
+
+def memory(problem: Problem, variant: dict[str, Any]) -> float:
+    """Bytes: random words of the steps drawn in one go (signs, in a window); eight arrays of the parameters."""
+    v = {**BASE, **variant}
+    steps = {"window": 8 * v.get("group", 0), "step": 2 * v["ahead"], "chip": 2}[v["form"]]
+    return problem.n_params * v["chips"] * v["devices"] * (steps + 8 * problem.dtype.itemsize)
 
 
 def split(problem: Problem, flat: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
@@ -127,6 +134,8 @@ class Job:
         self.x, self.y = jnp.asarray(problem.x), jnp.asarray(problem.y)
         form = self.variant["form"]
         self.chunk = problem.tau_theta if form == "window" else self.variant["ahead"]
+        if form == "window":
+            whole_groups(problem.tau_theta, self.variant["group"])
         body = {"step": self._by_step, "chip": self._by_chip, "window": self._by_window}[form]
 
         def run(state: Any, chunks: jax.Array) -> Any:

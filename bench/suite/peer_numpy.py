@@ -33,6 +33,11 @@ def searches(problem: Problem, one: bool) -> Searches:
     return Searches(plain, start, [[{"chips": 4 * chips}, {"chips": max(1, chips // 4)}], [{"form": "first"}]], {})
 
 
+def memory(problem: Problem, variant: dict[str, Any]) -> float:
+    """Bytes: signs of the steps drawn in one go; eight arrays of the parameters."""
+    return problem.dtype.itemsize * problem.n_params * variant["chips"] * (2 * variant["ahead"] + 8)
+
+
 class Job:
     """A variant, ready."""
 
@@ -40,6 +45,8 @@ class Job:
         self.problem, self.variant = problem, {**BASE, **variant}
         self.chips, self.last = self.variant["chips"], self.variant["form"] == "last"
         self.chunk = self.variant["ahead"]
+        if problem.n_params < 10_000:
+            self.threads = 1  # only products of larger matrices are shared out, by BLAS; ufuncs never
         bits = (np.arange(256)[:, None] >> np.arange(8)) & 1
         self.table = (1 - 2 * bits).astype(problem.dtype)
 

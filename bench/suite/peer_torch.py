@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.nn.functional import embedding
 
-from .problem import Problem, Searches
+from .problem import Problem, Searches, whole_groups
 
 BASE = {"form": "first", "signs": "table", "ahead": 32}
 
@@ -55,6 +55,12 @@ def searches(problem: Problem, one: bool) -> Searches:
         [{"form": other}, {"ahead": max(1, ahead // 8)}, {"signs": "random_"}],
         compiled,
     ], {"threads": 1})  # fmt: skip
+
+
+def memory(problem: Problem, variant: dict[str, Any]) -> float:
+    """Bytes: signs of the steps done in one go, and their random bytes as int32; eight arrays of the parameters."""
+    ahead = variant["group"] if variant["form"] == "window" else variant["ahead"]
+    return problem.dtype.itemsize * problem.n_params * variant["chips"] * (2 * ahead + 8)
 
 
 class Signs:
@@ -112,6 +118,8 @@ class Job:
         self.signs = Signs(self.variant["signs"], self.x.dtype)
         self.last = self.form in ("last", "compiled")
         self.chunk = problem.tau_theta if self.form == "window" else self.variant["ahead"]
+        if self.form == "window":
+            whole_groups(problem.tau_theta, self.variant["group"])
         self._compiled: Any = compiled_steps(problem, self.chunk) if self.form == "compiled" else None
 
     def reset(self, theta0: np.ndarray, seed: int) -> None:

@@ -76,6 +76,12 @@ class Searches(NamedTuple):
     usual: dict[str, Any]
 
 
+def whole_groups(window: int, group: int) -> None:
+    """ValueError unless groups of steps make up a window: what is left over would not be done."""
+    if window % group:
+        raise ValueError(f"group={group} does not divide tau_theta={window}")
+
+
 class Job(Protocol):
     """One way of doing a problem, compiled and ready."""
 
@@ -99,6 +105,9 @@ class Peer(Protocol):
 
     def searches(self, problem: Problem, one: bool) -> Searches:
         """How the fastest variant is looked for; one: a single chip."""
+
+    def memory(self, problem: Problem, variant: dict[str, Any]) -> float:
+        """About how many bytes a variant needs, from above."""
 
     def build(self, problem: Problem, variant: dict[str, Any]) -> Job:
         """Prepare a variant."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ from analogmgd.cli.output import columns, duration, plain, si
 
 from .workloads import GOALS, PEERS, Goal
 
-MET = {"yes": "met", "at least": "met (least)", "no": "NOT met"}
+MET = {"yes": "met", "at least": "met (least)", "no": "NOT met", "": "not judged"}
 
 
 def evaluate(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each goal with its figure: {row, what, goal, least, value, spread, met}; value None where it was not measured.
+    """Each goal with its figure: {row, what, goal, least, value, spread, met, disturbed}; value None: not measured.
 
     met : "yes", "at least" (the lesser figure), "no", or "" where there is nothing to judge.
+    disturbed : the cells it rests on that were disturbed.
     """
     return [judge(goal, result) for goal in GOALS]
 
@@ -26,7 +27,8 @@ def judge(goal: Goal, result: dict[str, Any]) -> dict[str, Any]:
     """One goal."""
     what, value = figure_of(goal, result)
     met = ""
-    if value is not None:
+    for_others = goal.kind == "rate" and result["machine"]["threads"] != 2  # rates are stated for two threads
+    if value is not None and not for_others:
         passed = value[0] <= goal.goal if goal.less else value[0] >= goal.goal
         lesser = goal.least is not None and value[0] >= goal.least
         met = "yes" if passed else "at least" if lesser else "no"
@@ -34,7 +36,17 @@ def judge(goal: Goal, result: dict[str, Any]) -> dict[str, Any]:
         "row": goal.row, "group": goal.group, "what": what, "kind": goal.kind,
         "goal": goal.goal, "least": goal.least, "less": goal.less,
         "value": value[0] if value else None, "spread": value[1:] if value else None, "met": met,
+        "disturbed": disturbed_below(goal, result),
     }  # fmt: skip
+
+
+def disturbed_below(goal: Goal, result: dict[str, Any]) -> list[str]:
+    """The disturbed cells that a goal's figure comes from."""
+    group = result["groups"].get(goal.group)
+    if group is None:
+        return []
+    names = goal.other.split("/") if goal.kind == "even" else [group["base"], goal.other]
+    return [name for name in names if group["cells"].get(name, {}).get("disturbed")]
 
 
 def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | None]:
@@ -42,8 +54,8 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
     group = result["groups"].get(goal.group, {"cells": {}, "base": ""})
     cells = group["cells"]
     base = cells.get(group["base"], {})
-    if goal.kind == "rate":  # stated for two cores
-        return "chip-steps/s", base.get("rate") if result["machine"]["threads"] == 2 else None
+    if goal.kind == "rate":
+        return "chip-steps/s", base.get("rate")
     if goal.kind == "roof":
         share = base.get("roof", {}).get("fraction")
         return "of the nearer roof", None if share is None else [share, share, share]
@@ -56,7 +68,7 @@ def figure_of(goal: Goal, result: dict[str, Any]) -> tuple[str, list[float] | No
         pairs = [min(p / q, q / p) for p, q in zip(first, second, strict=False)]
         return "slower / faster", spread(pairs) if pairs else None
     peer, _, first = goal.other.partition(" ")
-    what = f"x {peer}{', as first written' if first else ', fastest'}" if peer in PEERS else goal.other
+    what = f"x {peer}{', as first written' if first else usual(result)}" if peer in PEERS else goal.other
     if goal.other == "1 thread" and result["machine"]["threads"] == 1:
         return what, None  # nothing to compare
     return what, cells.get(goal.other, {}).get("ratio")
@@ -90,7 +102,8 @@ def goal_rows(goals: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
         if goal["least"]:
             wanted += f" ({number(goal['least'], goal['kind'])})"
         figure = with_spread([goal["value"], *goal["spread"]], goal["kind"])
-        rows.append((goal["row"], goal["what"], figure, wanted, MET[goal["met"]]))
+        verdict = MET[goal["met"]] + (" (disturbed)" if goal["disturbed"] else "")
+        rows.append((goal["row"], goal["what"], figure, wanted, verdict))
     return rows
 
 
@@ -100,17 +113,40 @@ def cell_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
     for name, group in result["groups"].items():
         for title, cell in group["cells"].items():
             label = name if title == group["base"] else ""
+            shown = title + (usual(result) if title in PEERS else "")
             if "rate" not in cell:
-                rows.append((label, title, "-", "-", "-", cell.get("error", "")))
+                rows.append((label, shown, "-", "-", "-", cell.get("error", "")))
                 continue
             roof = cell.get("roof")
-            share = f"{100 * roof['fraction']:.2g} % of {roof['nearer']}" if roof else ""
+            share = part_of(roof) if roof else ""
             times = "" if title == group["base"] else with_spread(cell["ratio"], "ratio")
             variant = cell.get("variant")
             about = share if roof else brief(variant) if variant else ""
-            about += " (disturbed)" if cell.get("disturbed") else ""
-            rows.append((label, title, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
+            about += "; on one core only" if on_one_core(cell, result) else ""
+            about += f" (disturbed: {cell['disturbed']})" if cell.get("disturbed") else ""
+            rows.append((label, shown, str(cell["chips"]), with_spread(cell["rate"], "rate"), times, about))
     return rows
+
+
+def part_of(roof: dict[str, Any]) -> str:
+    """The part of the nearer roof, by slots and, where that is less, by bare operations.
+
+    >>> part_of({"fraction": 0.3, "fraction_bare": 0.2, "nearer": "matrix product"})
+    '30 % of matrix product (bare 20 %)'
+    """
+    bare = roof["fraction_bare"]
+    less = f" (bare {100 * bare:.2g} %)" if bare < roof["fraction"] else ""
+    return f"{100 * roof['fraction']:.2g} % of {roof['nearer']}{less}"
+
+
+def on_one_core(cell: dict[str, Any], result: dict[str, Any]) -> bool:
+    """Whether a peer's ensemble takes one core where ours has several."""
+    return cell["side"] in PEERS and cell.get("threads") == 1 < result["machine"]["threads"] and cell["chips"] > 1
+
+
+def usual(result: dict[str, Any]) -> str:
+    """What a peer's variant is: the fastest that was found, or with --quick the usual one."""
+    return ", usual variant" if result["quick"] else ", fastest"
 
 
 def brief(variant: dict[str, Any]) -> str:
@@ -130,11 +166,9 @@ def check_rows(checks: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
             a, b = check["medians"]
             text = f"cost after {check['steps']} steps, median {a:.4g} and {b:.4g}"
             text += f": Kolmogorov-Smirnov p = {check['p']:.2g}"
-        elif check["kind"] == "gradient":
+        else:
             text = f"mean G along the gradient {check['along']:.3f} +- {check['along_error']:.3f}"
             text += f", components p = {check['p']:.2g}"
-        else:
-            text = check.get("error", "")
         rows.append((check["group"], check["side"], text, "same" if check["ok"] else "DIFFERENT"))
     return rows
 
@@ -156,10 +190,9 @@ def text(result: dict[str, Any]) -> str:
     """The whole report for a terminal."""
     machine, roof = result["machine"], result["roof"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    parts = [
-        f"{machine['cpu']}, {machine['threads']} of {machine['processors']} processors; commit {machine['commit']}\n"
-        + versions
-    ]
+    load = f"; load average at the start {machine['load'][0]}" if machine.get("load") else ""
+    used = f"{machine['threads']} of {machine['processors']} processors"
+    parts = [f"{machine['cpu']}, {used}{load}; commit {machine['commit']}\n{versions}"]
     parts += [f"{name}: not installed ({module}), skipped" for name, module in result["missing"].items()]
     parts += [f"FAILED: {text}" for text in result["errors"]]
     if result["quick"]:
@@ -178,26 +211,48 @@ def text(result: dict[str, Any]) -> str:
         parts.append(columns(("start-up", "wall time", ""), startup_rows(result["startup"])))
     if result["checks"]:
         parts.append(columns(("same work", "side", "", ""), check_rows(result["checks"])))
+    if any(on_one_core(cell, result) for group in result["groups"].values() for cell in group["cells"].values()):
+        parts.append(
+            f"on one core only: that variant runs no faster on {machine['threads']}, or cannot; a process on each core "
+            "might come near to the rate times their number, which is not tried"
+        )
     rows = goal_rows(evaluate(result))
     if rows:
         parts.append(columns(("goal", "", "figure", "wanted (at least)", ""), rows))
-    ended = duration(result["seconds"]) if result["complete"] else "interrupted: what was complete"
+    ended = duration(result["seconds"]) if "seconds" in result else "interrupted: what was complete"
     parts.append(f"figures: median [least, largest] over rounds in turn; {ended}")
     return "\n\n".join(parts)
 
 
 def save(result: dict[str, Any], folder: Path) -> list[Path]:
-    """versus.json and, where there are ratios to draw, versus.png; versus.partial.* of a run that did not end."""
+    """versus.json and, where there are ratios to draw, versus.png.
+
+    Where the run was interrupted or a part of it failed: versus.partial.json and .png, never in place of a whole one.
+    The figures are written first; they are there even where the plot fails (`errors` gets a line).
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    name = "versus" if result["complete"] else "versus.partial"  # never in place of a whole one
+    name = "versus" if result["complete"] else "versus.partial"
     written = [folder / f"{name}.json"]
     whole = {**result, "goals": evaluate(result)}
-    beside = written[0].with_suffix(".tmp")
-    beside.write_text(json.dumps(plain(whole), indent=1, allow_nan=False) + "\n")
-    beside.replace(written[0])
+    text = json.dumps(plain(whole), indent=1, allow_nan=False) + "\n"
+    replace(written[0], lambda path: path.write_text(text))
     from .figure import bars, draw
 
     if bars(result):
-        written.append(folder / f"{name}.png")
-        draw(result, written[1])
+        try:
+            replace(folder / f"{name}.png", lambda path: draw(result, path))
+        except Exception as error:
+            result["errors"].append(f"plot: {type(error).__name__}: {error}")
+        else:
+            written.append(folder / f"{name}.png")
     return written
+
+
+def replace(path: Path, write: Callable[[Path], Any]) -> None:
+    """Have a file written beside `path` and put in its place at once, or not at all."""
+    beside = path.with_name(f".{path.stem}.new{path.suffix}")
+    try:
+        write(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -67,10 +67,19 @@ def additions(array_bytes: int, threads: int, seconds: float = 0.1) -> float:
     return 2 * array_bytes * times * threads / took
 
 
+def between(l2: int, l3: int, threads: int) -> int:
+    """Bytes for each thread that its level 2 does not hold and level 3, shared by all, does (if there is such a size).
+
+    >>> between(1 << 20, 32 << 20, 2) >> 20
+    8
+    """
+    return max(2 * l2, l3 // (2 * threads))
+
+
 def measure(threads: int) -> dict[str, Any]:
-    """flops_single, flops_double in operations/s; l2_bandwidth, memory_bandwidth in bytes/s."""
+    """flops_single, flops_double in operations/s; l2_, l3_ and memory_bandwidth in bytes/s of all threads together."""
     l2 = cache_bytes(2) or L2_BYTES
-    l3 = cache_bytes(3) or 2 * l2
+    l3 = cache_bytes(3) or 2 * l2  # none: nothing is set against it, see `work.fraction`
     return {
         "threads": threads,
         "l1_bytes": cache_bytes(1) or L1_BYTES,
@@ -79,6 +88,6 @@ def measure(threads: int) -> dict[str, Any]:
         "flops_double": products(np.float64),
         "l3_bytes": l3,
         "l2_bandwidth": additions(l2 // 2, threads),
-        "l3_bandwidth": additions(max(2 * l2, l3 // (2 * threads)), threads),
+        "l3_bandwidth": additions(between(l2, l3, threads), threads),
         "memory_bandwidth": additions(MEMORY_BYTES // threads, threads),
     }

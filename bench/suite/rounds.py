@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from .workloads import PLAIN, Group
 
 SECONDS = {True: 0.3, False: 1.5}  # of a repetition, with --quick and without
 REPEATS = {True: 3, False: 5}
-STEADY = 1.5  # largest rate of a cell's rounds over the least
+STEADY = 1.5  # a cell whose rates differ by more, between rounds or from the one expected, was disturbed
 
 
 def spread(values: Sequence[float]) -> list[float]:
@@ -29,8 +30,10 @@ def measure(
 ) -> dict[str, dict[str, Any]]:
     """Rates of a group's cells, by name: the cells of ours, then the peers' ("jax", "jax plain").
 
-    Each has side, chips, steps, variant, rates (one a round); a side that failed has error instead. The peers' have
-    tried and note as well, see `search`.
+    Each has side, chips, steps, variant, expected (its rate when steps were chosen), rates and load (one a round: the
+    system's load average before it), and why it is disturbed, if it is; a side that failed has error instead. The
+    peers' have tried and note as well, see `search`. Where rounds of a cell differ too much, all cells of the group
+    are measured once more, and the rates of before are kept as `earlier`.
     """
     cells = [cell.name for cell in group.cells if cell.quick or not quick or cell is group.base]
     found: dict[str, dict[str, Any]] = {}
@@ -45,25 +48,15 @@ def measure(
             continue
         for name, about in answer["cells"].items():
             title = name if side == "ours" else side if name == "best" else f"{side} {PLAIN}"
-            found[title] = {"side": side, **about, "rates": []}
+            found[title] = {"side": side, **about, "rates": [], "load": []}
             turns.append((title, side, name))
         if side != "ours":
             found[side] |= {"tried": answer["tried"], "note": answer["note"]}
-    rounds = REPEATS[quick]
-    turn = 0
-    while turn < rounds:
-        for title, side, name in list(turns):
-            say(f"{group.name}: {title}, round {turn + 1} of {rounds}")
-            try:
-                took = crew[side].ask("time", cell=name)
-            except WorkerError as error:
-                found[title] = {"side": side, "error": str(error)}
-                turns.remove((title, side, name))
-                continue
-            found[title]["rates"].append(took["chip_steps"] / took["seconds"])
-        turn += 1
-        if turn == REPEATS[quick] and not quick and any(disturbed(cell) for cell in found.values()):
-            rounds *= 2  # something else ran on this machine: once more
+    take_turns(crew, group, turns, found, quick, say)
+    if not quick and any(uneven(cell.get("rates", ())) for cell in found.values()):
+        for title, _, _ in turns:
+            found[title] |= {"earlier": found[title]["rates"], "rates": [], "load": []}
+        take_turns(crew, group, turns, found, quick, say)
     for cell in found.values():
         if cell.get("rates"):
             cell["rate"] = spread(cell["rates"])
@@ -71,14 +64,47 @@ def measure(
     return found
 
 
-def disturbed(cell: dict[str, Any]) -> bool:
-    """Whether a cell's rounds differ more than the work itself explains.
+def take_turns(
+    crew: Crew, group: Group, turns: list[tuple[str, str, str]], found: dict[str, dict[str, Any]], quick: bool,
+    say: Callable[[str], None],
+) -> None:  # fmt: skip
+    """Rounds of (title, side, name of the cell there); a cell that fails takes part no more."""
+    for turn in range(REPEATS[quick]):
+        for title, side, name in list(turns):
+            say(f"{group.name}: {title}, round {turn + 1} of {REPEATS[quick]}")
+            load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+            try:
+                took = crew[side].ask("time", cell=name)
+            except WorkerError as error:
+                found[title] = {"side": side, "error": str(error), "earlier": found[title]["rates"]}
+                turns.remove((title, side, name))
+                continue
+            found[title]["rates"].append(took["chip_steps"] / took["seconds"])
+            found[title]["load"].append(load)
 
-    >>> disturbed({"rates": [1.0, 1.1, 1.2]}), disturbed({"rates": [1.0, 1.0, 0.5, 1.0]}), disturbed({"error": "no"})
-    (False, True, False)
-    """
-    rates = cell.get("rates")
+
+def uneven(rates: Sequence[float]) -> bool:
+    """Whether rounds differ more than the work itself explains."""
     return bool(rates) and max(rates) > STEADY * min(rates)
+
+
+def disturbed(cell: dict[str, Any]) -> str:
+    """Why a cell's rate is not to be relied on, or nothing.
+
+    >>> disturbed({"rates": [1.0, 1.1, 1.2]})
+    ''
+    >>> disturbed({"rates": [1.0, 1.0, 0.5, 1.0]})
+    'rounds differ by 2 x'
+    >>> disturbed({"rates": [1.0, 1.1, 1.0], "expected": 2.5})
+    'median 0.4 x the rate its steps were chosen with'
+    """
+    rates = cell["rates"]
+    if uneven(rates):
+        return f"rounds differ by {max(rates) / min(rates):.3g} x"
+    share = spread(rates)[0] / cell.get("expected", spread(rates)[0])
+    if not 1 / STEADY <= share <= STEADY:
+        return f"median {share:.2g} x the rate its steps were chosen with"
+    return ""
 
 
 def ratio(cells: dict[str, dict[str, Any]], a: str, b: str) -> list[float] | None:

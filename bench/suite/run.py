@@ -6,7 +6,8 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +15,29 @@ from typing import Any
 
 from . import rounds, same, startup, work
 from .crew import Crew, Missing, WorkerError
-from .workloads import GROUPS, STARTUP, Group
+from .workloads import GROUPS, PLAIN, STARTUP, Group
 
 Say = Callable[[str], None]
+KS_CHECK = "comparison of costs after training"  # the only part that needs scipy
+
+
+@contextmanager
+def part(name: str, result: dict[str, Any]) -> Iterator[None]:
+    """What fails inside is a line of result["errors"], and the benchmark goes on."""
+    try:
+        yield
+    except Exception as error:
+        result["errors"].append(f"{name}: {one_line(error)}")
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong; the kind of error too, where it is not a worker's own account.
+
+    >>> one_line(ValueError("no\\nsuch thing"))
+    'ValueError: no such thing'
+    """
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, WorkerError) else f"{type(error).__name__}: {text}"
 
 
 def free_processors() -> list[int]:
@@ -71,33 +92,42 @@ def benchmark(
     groups = chosen(only, quick)
     with Crew(cpus) as crew:
         say("the machine's roof")
-        try:
+        with part("roof", result):
             result["roof"] = crew["numpy"].ask("roof")
-        except WorkerError as error:
-            result["errors"].append(f"roof: {error}")
         done()
         present = available(crew, peers, result, say) if groups else []
         for group in groups:
-            start = time.monotonic()
-            cells = rounds.measure(crew, group, present, quick, say)
-            result["groups"][group.name] = describe(group, cells, result["roof"], len(cpus))
-            failed = [f"{group.name}, {name}: {cell['error']}" for name, cell in cells.items() if "error" in cell]
-            result["errors"] += failed
-            if group.check and find_spec("scipy") is None:
-                result["missing"]["the check that sides do the same work"] = "scipy"
-            elif group.check:
-                say(f"{group.name}: same work?")
-                result["checks"] += checks(crew, group, [peer for peer in group.peers if peer in present], quick)
-            result["groups"][group.name]["seconds"] = time.monotonic() - start
+            with part(group.name, result):
+                one_group(crew, group, present, quick, say, len(cpus), result)
             done()
     if not only or STARTUP in only:
-        try:
+        with part("start-up", result):
             result["startup"] = startup.measure(cpus, quick, say)
-        except RuntimeError as error:
-            result["errors"].append(f"start-up: {error}")
         done()
     result["seconds"] = time.monotonic() - began
-    result["complete"] = True
+    result["complete"] = not result["errors"]
+
+
+def one_group(
+    crew: Crew, group: Group, present: Sequence[str], quick: bool, say: Say, threads: int, result: dict[str, Any]
+) -> None:
+    """Measure a group and check that its sides do the same; what is measured is kept, whatever fails later."""
+    start = time.monotonic()
+    cells = rounds.measure(crew, group, present, quick, say)
+    result["errors"] += [f"{group.name}, {name}: {cell['error']}" for name, cell in cells.items() if "error" in cell]
+    found = result["groups"][group.name] = describe(group, cells)
+    if result["roof"]:
+        with part(f"{group.name}, part of the roof", result):
+            set_beside_roof(group, cells, result["roof"], threads)
+    if group.check:
+        say(f"{group.name}: same work?")
+        sides = [side for side in ("ours", *group.peers) if side in present and "error" not in cells.get(side, {})]
+        plain = [side for side in sides if "rate" in cells.get(f"{side} {PLAIN}", {})]
+        if group.name in same.LEARN:
+            check_costs(crew, group, sides, quick, result)
+        if not quick:
+            check_gradient(crew, group, [*((s, "best") for s in sides), *((s, PLAIN) for s in plain)], result)
+    found["seconds"] = time.monotonic() - start
 
 
 def available(crew: Crew, peers: Sequence[str], result: dict[str, Any], say: Say) -> list[str]:
@@ -110,60 +140,68 @@ def available(crew: Crew, peers: Sequence[str], result: dict[str, Any], say: Say
             present.append(side)
         except Missing as error:
             result["missing"][side] = str(error)
-        except WorkerError as error:  # installed, but it does not start
-            result["errors"].append(f"{side}: {error}")
+        except Exception as error:  # installed, but it does not start
+            result["errors"].append(f"{side}: {one_line(error)}")
     return present
 
 
-def describe(group: Group, cells: dict[str, Any], roof: dict[str, Any], threads: int) -> dict[str, Any]:
-    """A group's part of the result: what it is, its cells, each with its ratio to the base or the base's to it."""
-    from .ours import config_of
-
-    out: dict[str, Any] = {
+def describe(group: Group, cells: dict[str, Any]) -> dict[str, Any]:
+    """A group's part of the result: what it is, its cells, each with the base's ratio to it."""
+    for name, cell in cells.items():
+        cell["ratio"] = rounds.ratio(cells, group.base.name, name)
+    return {
         "network": "-".join(map(str, group.sizes)), "data": group.data, "base": group.base.name, "cells": cells,
     }  # fmt: skip
+
+
+def set_beside_roof(group: Group, cells: dict[str, Any], roof: dict[str, Any], threads: int) -> None:
+    """Add to each cell of ours what it does and which part of the roof it is."""
+    from .ours import config_of
+
     for cell in group.cells:
         if "rate" not in cells.get(cell.name, {}):
             continue
         config = config_of(group, cell, 1)
         itemsize = 8 if config.run.precision == "double" else 4
         rule: Any = config.rule
+        count = cell.threads or threads
+        rate, n_params = cells[cell.name]["rate"][0], config.chip.network.n_params
         cells[cell.name] |= {
-            "settings": group.setting(cell),
-            "why": cell.why,
-            "threads": cell.threads or threads,
-            "roof": work.fraction(
-                cells[cell.name]["rate"][0], rule, config.chip.network.n_params, itemsize, roof,
-                cell.threads or threads,
-            ),
+            "settings": group.setting(cell), "why": cell.why, "threads": count,
+            "roof": work.fraction(rate, rule, n_params, itemsize, roof, count),
         }  # fmt: skip
-    for name, cell in cells.items():
-        cell["ratio"] = rounds.ratio(cells, group.base.name, name)
-    return out
 
 
-def checks(crew: Crew, group: Group, peers: Sequence[str], quick: bool) -> list[dict[str, Any]]:
-    """That the sides do the same work, see `same`; with --quick the costs only, after fewer steps."""
-    found: list[dict[str, Any]] = []
+def check_costs(crew: Crew, group: Group, sides: Sequence[str], quick: bool, result: dict[str, Any]) -> None:
+    """That the sides reach the same costs, in their fastest variants, see `same`; with --quick after fewer steps."""
+    if find_spec("scipy") is None:
+        result["missing"][KS_CHECK] = "scipy"
+        return
     learn = dict(same.LEARN[group.name])
     if quick:
         learn["steps"] //= 4
-    gradient = {"steps": same.GRADIENT_STEPS, "tau_theta": same.GRADIENT_STEPS, "eta": 1 / same.GRADIENT_STEPS}
     costs: dict[str, Any] = {}
-    for seed, side in enumerate(("ours", *peers), 1):
-        about = {"group": group.name, "side": side}
-        try:
-            asked = {"group": group.name, "seed": seed, "same_start": False, "tau_theta": 1, **learn}
+    for seed, side in enumerate(sides, 1):
+        with part(f"{group.name}, {side}, costs after training", result):
+            asked = {"group": group.name, "cell": "best", "seed": seed, "same_start": False, "tau_theta": 1, **learn}
             costs[side] = crew[side].ask("learn", **asked)["costs"]
-            if side != "ours":
-                found.append({**about, **learn, **same.compare_costs(costs["ours"], costs[side])})
-            if quick:
-                continue
-            asked = {"group": group.name, "seed": seed, "same_start": True, **gradient}
-            found.append({**about, **same.compare_gradient(group.name, crew[side].ask("learn", **asked))})
-        except (WorkerError, KeyError) as error:
-            found.append({**about, "kind": "failed", "ok": False, "error": str(error)})
-    return found
+            if side != "ours" and "ours" in costs:
+                found = same.compare_costs(costs["ours"], costs[side])
+                result["checks"].append({"group": group.name, "side": side, **learn, **found})
+
+
+def check_gradient(crew: Crew, group: Group, cells: Sequence[tuple[str, str]], result: dict[str, Any]) -> None:
+    """That each (side, cell) estimates the true gradient, see `same`."""
+    steps = same.GRADIENT_STEPS
+    for seed, (side, cell) in enumerate(cells, 1):
+        title = f"{side} {PLAIN}" if cell == PLAIN else side
+        with part(f"{group.name}, {title}, mean G", result):
+            learnt = crew[side].ask(
+                "learn", group=group.name, cell=cell, seed=seed, same_start=True, steps=steps, tau_theta=steps,
+                eta=1 / steps,
+            )  # fmt: skip
+            found = same.compare_gradient(group.name, learnt)
+            result["checks"].append({"group": group.name, "side": title, **found})
 
 
 def parts(only: Sequence[str], quick: bool) -> int:

@@ -4,7 +4,8 @@
    costs over the training set are compared by a two-sample Kolmogorov-Smirnov test.
 2. Gradient: with theta held for a window of M steps and eta = 1/M, theta0 - theta is the mean of G. From the same
    theta0 on many chips its mean has to be the true gradient (`am.gradient`) within its standard error: along the
-   gradient (z below 4), and in every component (chance of the largest z above 1e-3).
+   gradient (z below 4), and in every component (chance of the largest z above 1e-3). Both of the fastest and of the
+   plain variants.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 from .problem import Problem
 
 CHIPS = 512
-LEAST_P = 1e-3  # below it a check has failed; about 20 are made in a run
+LEAST_P = 1e-3  # below it a check has failed; about 30 are made in a run
 LEARN = {"2-2-1": {"steps": 20_000, "eta": 0.5}, "49-4-4": {"steps": 5_000, "eta": 0.02}}
+GRADIENT = (*LEARN, "64-32-10")  # the groups with a check of the gradient
 GRADIENT_STEPS = 1000
 
 

@@ -6,9 +6,11 @@ P parameters; a multiply-add is two operations. A step of a chip takes at least
            whenever the sample or theta has changed: on average e evaluations a step;
     2 P    for G += C_ac theta_ac / amplitude**2 (or theta itself, where every step ends a window).
 
-Drawing signs, activations and costs are left out. What is counted are places in the machine's multiply-add units:
-where the perturbation is a sign, its part of a pass and G take additions alone, one operation where two are counted
-(the kernels of large networks do 4 P operations in 6 P places); an addition takes as long as a multiply-add.
+Drawing signs, activations and costs are left out. What is counted are slots of the machine's multiply-add units, two
+for each: an addition takes the slot of a multiply-add. By bare operations it can be less. With signs in discrete mode
+theta_ac x and G take additions alone, and W x may be shared with the baseline: 4 P operations in 6 P slots. That holds
+for a first layer, whose input is the same in both passes; in later layers the kernels of large networks do a second
+product with the weights, which is not counted. Both fractions are given, that by slots is the one that is judged.
 
 Bytes, with b bytes a number: a window reads theta and writes it once, whatever its length, since its steps can be
 done together: 2 b P / tau_theta a step. (G lives as long as the window and need not leave the registers or the cache,
@@ -41,8 +43,18 @@ def evaluations(rule: MGD) -> float:
 
 
 def operations(rule: MGD, n_params: int) -> float:
-    """Floating-point operations a chip-step must cost."""
+    """Slots of floating-point operations a chip-step must take, two for a multiply-add or an addition."""
     return n_params * (2 * evaluations(rule) + 2)
+
+
+def bare_operations(rule: MGD, n_params: int) -> float:
+    """Floating-point operations a chip-step must do at least, an addition counted as one.
+
+    >>> bare_operations(MGD(), 1), operations(MGD(), 1)
+    (4.0, 6.0)
+    """
+    signs = rule.mode == "discrete" and rule.perturbation in ("random", "walsh")
+    return operations(rule, n_params) - (2 * n_params if signs else 0)
 
 
 def traffic(rule: MGD, n_params: int, itemsize: int) -> float:
@@ -54,17 +66,22 @@ def traffic(rule: MGD, n_params: int, itemsize: int) -> float:
 def fraction(
     rate: float, rule: MGD, n_params: int, itemsize: int, roof: dict[str, Any], threads: int
 ) -> dict[str, Any]:
-    """The part of the nearer roof that `rate` chip-steps per second are, and which roof that is."""
+    """The part of the nearer roof that `rate` chip-steps per second are, and which roof that is.
+
+    fraction : by slots; fraction_bare : by bare operations.
+    """
     part = threads / roof["threads"]
     flops = part * roof["flops_single" if itemsize == 4 else "flops_double"]
     size = itemsize * n_params
     store = "l2" if size <= roof["l2_bytes"] else "l3" if 2 * size <= roof["l3_bytes"] else "memory"
     bandwidth = (part if store == "l2" else 1.0) * roof[f"{store}_bandwidth"]
     compute = operations(rule, n_params) / flops
+    bare = bare_operations(rule, n_params)
     move = 0.0 if size <= roof["l1_bytes"] else traffic(rule, n_params, itemsize) / bandwidth
     names = {"l2": "level-2 cache", "l3": "level-3 cache", "memory": "memory"}
     name = "matrix product" if compute >= move else names[store]
     return {
         "fraction": rate * max(compute, move), "nearer": name, "operations": operations(rule, n_params),
+        "fraction_bare": rate * max(bare / flops, move), "bare_operations": bare,
         "bytes": traffic(rule, n_params, itemsize), "gflops": rate * operations(rule, n_params) / 1e9,
     }  # fmt: skip

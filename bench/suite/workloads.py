@@ -37,7 +37,7 @@ class Group:
     cells: tuple[Cell, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     peers: tuple[str, ...] = ()
-    check: bool = False  # whether the cost after training is compared with the peers'
+    check: bool = False  # whether the sides are checked to do the same, see `same`
     quick: bool = True
 
     @property
@@ -121,7 +121,7 @@ GROUPS = (
     Group(
         "64-32-10", (64, 32, 10), "digits",
         (Cell("codes", 256), Cell("1 thread", 256, threads=1, why="scaling"), *widths(1, 64, 4096)),
-        peers=PEERS,
+        peers=PEERS, check=True,
     ),
     Group(
         "784-128-10", (784, 128, 10), "synthetic",
