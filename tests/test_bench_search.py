@@ -59,6 +59,24 @@ def test_search_climbs_to_the_best_number_of_chips(best, wanted):
     assert len(variants) == len(set(variants))  # none twice
 
 
+@pytest.mark.parametrize("best", [1, 64, 1 << 14])
+@pytest.mark.parametrize("one", [True, False])
+def test_search_climbs_to_the_best_number_of_steps_drawn_ahead(best, one):
+    found = search.search(
+        FakePeer([{"ahead": 64}], ahead=16, form="step"), None, one, False,
+        lambda problem, variant: (variant, 1 / (1 + abs(np.log2(variant.get("ahead", 1 << 30) / best)))),
+    )  # fmt: skip
+    assert found.variant["ahead"] == best
+
+
+def test_length_of_a_loop_is_not_searched():
+    def faster_and_faster(problem, variant):
+        return variant, variant.get("ahead", 1)
+
+    found = search.search(FakePeer(ahead=16, form="chip"), None, True, False, faster_and_faster)
+    assert [row["variant"].get("ahead") for row in found.tried] == [None, 16]
+
+
 @pytest.mark.parametrize(("best", "wanted"), [(1, 1), (40, 40), (1000, 1000)])
 def test_search_climbs_to_the_best_group(best, wanted):
     problem = problem_of(group_named("2-2-1-one"), tau_theta=1000)
@@ -108,10 +126,23 @@ def test_groups_have_to_make_up_the_window(elsewhere, side):
 
 def test_a_variant_counts_by_its_best_timing():
     class Job:
-        chips, left = 2, [1.0, 4.0, 0.5]  # seconds
+        chips, left = 2, [0.2, 0.8, 0.1]  # seconds
 
         def run(self, steps):
             self.seconds = self.left.pop(0)
             return 10
 
-    assert worker.best_rate(Job(), 0.1) == 10 * 2 / 0.5
+    assert worker.best_rate(Job(), 0.1) == 10 * 2 / 0.1
+
+
+def test_a_slow_variant_is_not_timed_again():
+    class Job:
+        chips, chunk, calls = 1, 1000, 0
+
+        def run(self, steps):
+            self.calls, self.seconds = self.calls + 1, 2 * worker.ENOUGH_SECONDS
+            return 1000
+
+    job = Job()
+    assert worker.best_rate(job, 0.1) == 1000 / (2 * worker.ENOUGH_SECONDS)
+    assert job.calls == 1

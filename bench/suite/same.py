@@ -6,6 +6,9 @@
    theta0 on many chips its mean has to be the true gradient (`am.gradient`) within its standard error: along the
    gradient (z below 4), and in every component (chance of the largest z above 1e-3). Both of the fastest and of the
    plain variants.
+
+A variant is checked with another number of chips than it is timed with. What torch.compile makes has no tau_theta: its
+costs are checked, its gradient in the form it is compiled from.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ def learn(
         job = module.Job(found, Cell("check", chips), threads, **changes)
     else:
         variant = dict(variant or module.searches(problem, False)[0])
-        job = module.Job(problem, {**variant, **divided(chips, variant, steps)})
+        job = module.Job(problem, {**variant, **divided(chips, variant, steps, tau_theta)})
     job.reset(start, seed)
     if job.run(steps) != steps:
         raise ValueError(f"a chunk of {job.chunk} steps does not divide {steps}")
@@ -57,12 +60,18 @@ def learn(
     }
 
 
-def divided(chips: int, variant: dict[str, Any], steps: int) -> dict[str, Any]:
-    """So many chips in all, and chunks that divide the steps; the compiled form has no tau_theta."""
+def divided(chips: int, variant: dict[str, Any], steps: int, tau_theta: int) -> dict[str, Any]:
+    """So many chips in all, and chunks that divide the steps; the compiled form has no tau_theta.
+
+    >>> divided(512, {"form": "compiled", "ahead": 16}, 1000, 1)
+    {'chips': 512, 'ahead': 10}
+    >>> divided(512, {"form": "compiled", "ahead": 16}, 1000, 1000)
+    {'chips': 512, 'ahead': 10, 'form': 'last'}
+    """
     out = {"chips": chips // variant.get("devices", 1)}
     if "ahead" in variant:
         out["ahead"] = next(k for k in range(variant["ahead"], 0, -1) if steps % k == 0)
-    if variant["form"] == "compiled":
+    if variant["form"] == "compiled" and tau_theta > 1:
         out["form"] = "last"
     return out
 

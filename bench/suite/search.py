@@ -109,6 +109,10 @@ def search(
         variant, best = climb(variant, best, powers(variant["chips"]), "chips")
     if "group" in variant:
         variant, best = climb(variant, best, divisors(problem.tau_theta), "group")
+    elif "ahead" in variant and variant.get("form") != "chip":  # in which it is only the length of a loop
+        alike = [row["variant"] for row in tried if "rate" in row and row["variant"].get("form") == variant.get("form")]
+        seen = [other["ahead"] for other in alike if "ahead" in other]
+        variant, best = climb(variant, best, outside(variant["ahead"], seen), "ahead")
     return Outcome(variant, best, first, tried)
 
 
@@ -148,6 +152,16 @@ def powers(middle: int) -> list[int]:
     while 2 * values[-1] <= WIDEST:
         values.append(2 * values[-1])
     return values
+
+
+def outside(here: int, seen: Sequence[int]) -> list[int]:
+    """Powers of two times `here` beyond what has been tried, where `here` is the largest or the least of that.
+
+    >>> outside(4, [1, 4])[:2], outside(4, [4, 16]), outside(4, [1, 4, 16])
+    ([8, 16], [1, 2], [])
+    """
+    top, bottom = here == max(seen), here == min(seen)
+    return [value for value in powers(here) if (top and value > here) or (bottom and value < here)]
 
 
 def divisors(window: int) -> list[int]:

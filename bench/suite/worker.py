@@ -26,6 +26,7 @@ from typing import Any
 
 MODULES = {"ours": "ours", "jax": "peer_jax", "torch": "peer_torch", "numpy": "peer_numpy"}
 TRY_SECONDS, TRIES = 0.1, 3  # a variant is timed for so long, so often
+ENOUGH_SECONDS = 3.0  # less often where that takes longer: some do a window of a thousand slow steps in one go
 QUICK_WINDOW = 200
 
 
@@ -62,9 +63,12 @@ def calibrate(job: Any, seconds: float) -> tuple[int, float]:
 def best_rate(job: Any, seconds: float) -> float:
     """Chip-steps per second, the best of TRIES timings: others on the machine can only make it slower."""
     steps, best = calibrate(job, seconds)
+    spent, least = 0.0, max(steps, getattr(job, "chunk", 1)) * job.chips  # whole chunks only
     for _ in range(TRIES - 1):
+        if spent + least / best > ENOUGH_SECONDS:
+            break
         done, took = timed(job, steps)
-        best = max(best, done * job.chips / took)
+        spent, best = spent + took, max(best, done * job.chips / took)
     return best
 
 
