@@ -132,6 +132,11 @@ def test_kernels_of_large_networks_are_packed_and_call_no_library(name, monkeypa
     assert not {f"{function}{suffix}" for function in LIBM for suffix in ("", "f", "l")} & set(names)
 
 
+def plain_signatures(kernel):
+    """Those for ideal devices: others bring arrays of their own, in a tuple."""
+    return [s for s in kernel.signatures if not any(isinstance(kind, types.BaseTuple) and len(kind) for kind in s)]
+
+
 @pytest.mark.parametrize("name", KERNELS)
 def test_one_compilation_a_precision(name):
     """The signature never changes, whatever the options: a kernel takes many seconds to compile."""
@@ -150,11 +155,11 @@ def test_one_compilation_a_precision(name):
     am.train(chip, images, rule, steps=2, chips=40, theta0=np.zeros(14), probe_chips=[3])
     alone = types.Array(types.float32, 1, "C")
     lanes = types.Array(types.float32, 2, "C")
-    assert sum(lanes in signature and alone not in signature for signature in kernel.signatures) == 1
+    assert sum(lanes in signature and alone not in signature for signature in plain_signatures(kernel)) == 1
     for chips in (1, [7, 9]):
         train(rule, chips=chips, mismatch=MISMATCH[name])
-    assert sum(alone in signature for signature in kernel.signatures) == (name != "steps_backprop")
-    assert sum(lanes in signature and alone not in signature for signature in kernel.signatures) == 1
+    assert sum(alone in signature for signature in plain_signatures(kernel)) == (name != "steps_backprop")
+    assert sum(lanes in signature and alone not in signature for signature in plain_signatures(kernel)) == 1
 
 
 def test_functions_of_a_factory_have_names_of_their_own():
