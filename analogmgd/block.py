@@ -214,8 +214,6 @@ class Block:
         total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
         neuron = self.neuron if plan.mgd else self.no_spread
         readout = self.devices.readout.silent() if self.devices else ()
-        if self.devices:
-            samples = self.devices.readout.converted(samples)
         chunk = max(1, EVALUATE_WORK // (plan.n_params * WIDTH))
         for s0 in range(0, n_samples, chunk):
             s1 = min(s0 + chunk, n_samples)

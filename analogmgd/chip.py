@@ -9,12 +9,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from .devices import Device, device
 from .faults import Faults
 from .network import Network
-from .settings import Settings, number, whole
+from .settings import NonNegative, Positive, Real, Settings, number, whole
 
-Real = Annotated[float, BeforeValidator(number)]
-Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
 Bits = Annotated[int, BeforeValidator(whole), Field(ge=1, le=24)]
-NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
 
 # Orders of magnitude of the three cases of McCaughan et al. 2023, section on hardware time; seconds a step.
 TIME_SCALES = {"chip-in-the-loop": 1e-3, "mem-compute": 10e-9, "superconducting": 200e-12}

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from .device_draws import draws
 from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
-from .kernels import draw
 from .kernels import table as t
-from .kernels.philox import DEVICE
 from .plan import Plan
 from .readout import ReadoutBlock
 
@@ -36,19 +34,7 @@ class DeviceBlock:
         faults: FaultBlock | None = None,
     ) -> None:
         shape = theta.shape
-        words = rows(SCRATCH_ROWS, np.dtype(np.uint32))
-
-        @cache
-        def normals(k: int) -> np.ndarray:
-            out = rows(4 * ((shape[0] + 3) // 4))
-            draw.draw_normals(seed, ids, DEVICE, k, words, out)
-            return out[: shape[0]]
-
-        def exp(x: np.ndarray) -> np.ndarray:
-            out = rows(len(x))
-            draw.exponential(x, out)
-            return out
-
+        normals, exp = draws(seed, ids, shape[0], plan.dtype)
         device = plan.chip.device
         drawn = populate(device, normals, exp, shape)
         if faults is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .devices import Device
 
 Normals = Callable[[int], np.ndarray]
+Exponential = Callable[[np.ndarray], np.ndarray]
 WRITES = {"ideal": t.WRITES_DIRECT, "noisy": t.WRITES_DIRECT, "quantised": t.WRITES_AT_ONCE, "pulsed": t.WRITES_PULSES}
 MODELS = {"exponential": t.EXPONENTIAL, "power": t.POWER}
 MAPPINGS = {"one-sided": t.ONE_SIDED, "symmetric": t.SYMMETRIC, "reference": t.REFERENCE}
@@ -105,9 +106,7 @@ def law(device: Device) -> np.ndarray:
     return out
 
 
-def populate(
-    device: Device, normals: Normals, exp: Callable[[np.ndarray], np.ndarray], shape: tuple[int, int]
-) -> Devices:
+def populate(device: Device, normals: Normals, exp: Exponential, shape: tuple[int, int]) -> Devices:
     """Draw the devices of a block; shape (P, lanes).
 
     normals : k -> real[P, lanes], standard normal k of each device (W_MAX, ...)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from .device_draws import draws
 from .device_law import Devices, law, populate
 from .devices import Device
 from .devices import device as preset
 from .errors import ConfigError
-from .kernels import draw
-from .kernels.philox import DEVICE
 from .kernels.response import respond
 from .kernels.simd import WIDTH
 
@@ -32,18 +31,7 @@ def draw_devices(device: Device, count: int, seed: int = 0) -> tuple[Devices, np
     """Those of parameter 0 of the chips 0, 1, ..: `Devices` of float64[1, lanes], and the ids uint64[1, lanes]."""
     lanes = -(-count // WIDTH) * WIDTH
     ids = np.arange(lanes, dtype=np.uint64)[np.newaxis]
-    words = np.zeros((4, lanes), np.uint32)
-
-    def normals(k: int) -> np.ndarray:
-        out = np.zeros((4, lanes))
-        draw.draw_normals(np.uint64(seed), ids, DEVICE, k, words, out)
-        return out[:1]
-
-    def exp(x: np.ndarray) -> np.ndarray:
-        out = np.zeros_like(x)
-        draw.exponential(np.ascontiguousarray(x), out)
-        return out
-
+    normals, exp = draws(np.uint64(seed), ids, 1, np.float64)
     return populate(device, normals, exp, (1, lanes)), ids
 
 

@@ -9,12 +9,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
-from .settings import Settings, did_you_mean, number, whole
+from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
 
-NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
-Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
-Real = Annotated[float, BeforeValidator(number)]
-Flag = Annotated[bool, Field(strict=True)]
 Model = Literal["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]
 MAX_PULSES = 10_000
 FEWEST = 1e-9  # of a step at zero in units of dw_min: less is no step

@@ -10,15 +10,12 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from .kernels import draw
 from .kernels.philox import FAULT, fill_words
-from .settings import Settings, number, whole
+from .settings import NonNegative, Positive, Real, Settings, number, whole
 
 if TYPE_CHECKING:
     from .plan import Plan
 
 Fraction = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
-NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
-Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
-Real = Annotated[float, BeforeValidator(number)]
 Count = Annotated[int, BeforeValidator(whole), Field(ge=0)]
 Place = tuple[Count, Count]
 Kind = Literal["plus", "minus"]

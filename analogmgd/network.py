@@ -7,13 +7,12 @@ from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .settings import Settings, number, short, whole
+from .settings import Positive, Settings, number, short, whole
 
 Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 Cost = Literal["mse", "cross-entropy"]
 Width = Annotated[int, BeforeValidator(whole), Field(ge=1, le=1_000_000)]
 Fraction = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
-Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
 
 
 class Dense(Settings):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
-from .readout import reading
+from .readout import converted, reading
 from .rule import MGD
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
@@ -108,8 +108,9 @@ class Plan:
 
     @cached_property
     def test(self) -> Samples:
-        """The test set."""
-        return Samples.of(self.chip, self.data, "test", self.dtype)
+        """The test set, as the converters of the inputs give it."""
+        samples = Samples.of(self.chip, self.data, "test", self.dtype)
+        return replace(samples, x=converted(samples.x, self.reading)) if self.physical else samples
 
     @property
     def mgd(self) -> MGD | None:
@@ -179,16 +180,11 @@ class Plan:
     @property
     def iteration_seconds(self) -> float:
         """Emulated time from one iteration to the next, on average over baselines and writes."""
-        device, mgd = self.chip.device, self.mgd
+        mgd = self.mgd
         assert mgd is not None
-        tau_x, tau_theta = int(mgd.tau_x), int(mgd.tau_theta)
-        if mgd.mode == "analog":
-            evaluations, writes = mgd.dt, 1.0
-        else:
-            both = math.lcm(tau_x, tau_theta)
-            evaluations = 2.0 if mgd.baseline == "antithetic" else 1 + 1 / tau_x + 1 / tau_theta - 1 / both
-            writes = 1 / tau_theta
-        return self.rule.batch * evaluations * self.chip.step_time + writes * device.write_time
+        writes = 1.0 if mgd.mode == "analog" else 1 / int(mgd.tau_theta)
+        evaluations = mgd.batch * mgd.evaluations * mgd.dt
+        return evaluations * self.chip.step_time + writes * self.chip.device.write_time
 
     @property
     def kind(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +13,7 @@ from .kernels.philox import CONVERTER
 
 if TYPE_CHECKING:
     from .chip import Chip
-    from .plan import Plan, Samples
+    from .plan import Plan
 
 
 def reading(chip: Chip) -> np.ndarray:
@@ -34,6 +33,17 @@ def reading(chip: Chip) -> np.ndarray:
         out[t.COST_RANGE] = converters.cost_range
         out[t.COST_STEP] = (2 if change else 1) * converters.cost_range / (2**converters.cost_bits - 1)
         out[t.COST_CODE] = t.CHANGE if change else t.WHOLE_COST
+    return out
+
+
+def converted(x: np.ndarray, about: np.ndarray) -> np.ndarray:
+    """Inputs real[n, n_in] on the values that their converter has; `about` as `reading` gives it."""
+    if about[t.DAC_STEP] == 0:
+        return x
+    one = x.dtype.type
+    low, high, step = (one(about[k]) for k in (t.DAC_LOW, t.DAC_HIGH, t.DAC_STEP))
+    out = low + np.floor((np.clip(x, low, high) - low) * (one(1) / step) + one(0.5)) * step
+    out.setflags(write=False)
     return out
 
 
@@ -63,13 +73,3 @@ class ReadoutBlock:
     def silent(self) -> tuple[tuple[np.ndarray, ...]]:
         """The same for an evaluation: without noise, and nothing counted."""
         return ((self.about, self.columns, self._no_noise, self._scratch),)
-
-    def converted(self, samples: Samples) -> Samples:
-        """Samples as the converters of the inputs give them."""
-        if self.about[t.DAC_STEP] == 0:
-            return samples
-        one = samples.x.dtype.type
-        low, high, step = (one(self.about[k]) for k in (t.DAC_LOW, t.DAC_HIGH, t.DAC_STEP))
-        x = low + np.floor((np.clip(samples.x, low, high) - low) * (one(1) / step) + one(0.5)) * step
-        x.setflags(write=False)
-        return replace(samples, x=x)

@@ -121,6 +121,16 @@ class MGD(Optimiser):
                 raise ValueError(f"{name} = {getattr(self, name)} must be a multiple of dt = {self.dt:g}")
         return self
 
+    @property
+    def evaluations(self) -> float:
+        """Network evaluations an iteration takes, baselines included, on average over all."""
+        if self.mode == "analog":
+            return 1.0
+        if self.baseline == "antithetic":
+            return 2.0
+        tau_x, tau_theta = self.tau_x, int(self.tau_theta)
+        return 1 + 1 / tau_x + 1 / tau_theta - 1 / math.lcm(tau_x, tau_theta)
+
     def iterations(self, name: str) -> int:
         """A time constant in iterations of the loop: steps in discrete mode, multiples of dt in analog mode."""
         return max(1, round(getattr(self, name) / self.dt))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import operator
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .errors import ConfigError
 
@@ -112,3 +112,10 @@ def number(value: Any) -> Any:
     if isinstance(value, bool | str):
         raise ValueError("must be a number")
     return value
+
+
+# Reals as settings have them.
+Real = Annotated[float, BeforeValidator(number)]
+NonNegative = Annotated[float, BeforeValidator(number), Field(ge=0)]
+Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
+Flag = Annotated[bool, Field(strict=True)]

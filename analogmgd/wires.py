@@ -36,12 +36,11 @@ from numpy.typing import ArrayLike, NDArray
 from pydantic import BeforeValidator, Field, model_validator
 
 from .errors import ConfigError
-from .settings import Settings, number, short, whole
+from .settings import Positive, Settings, number, short, whole
 from .wires_elimination import Ends, solve
 
 Array = NDArray[np.float64]
 Ohm = Annotated[float, BeforeValidator(number), Field(ge=0)]
-Positive = Annotated[float, BeforeValidator(number), Field(gt=0)]
 Count = Annotated[int, BeforeValidator(whole), Field(ge=1)]
 
 

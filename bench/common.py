@@ -15,22 +15,17 @@ import numba
 import numpy as np
 
 import analogmgd as am
+from analogmgd.bench.run import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def machine(threads: int | None = None) -> dict[str, Any]:
     """CPU, versions, threads and commit, to stand beside every figure."""
-    model = platform.processor()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
     here = Path(__file__).parent
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return {
-        "cpu": model,
+        "cpu": cpu_name(),
         "llvm_cpu": llvmlite.binding.get_host_cpu_name(),
         "processors": os.cpu_count(),
         "threads": threads or len(os.sched_getaffinity(0)),

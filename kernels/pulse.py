@@ -47,22 +47,9 @@ from .table import (
     WRITES_DIRECT,
     Z_SHIFT,
 )
+from .update import asked
 
 LEAST = 2.0**-40  # of the argument of a power: its logarithm is finite
-
-
-@leaf
-def asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, p, v):
-    """What the rule asks of parameter p: -rate v, v = momentum v + G + weight_decay theta; G <- 0 if `clear`."""
-    g = load(G, p, v)
-    if decaying:
-        g = fma(theta_p, decay, g)
-    if moving:
-        g = fma(load(velocity, p, v), momentum, g)
-        store(velocity, p, v, g)
-    if clear:
-        store(G, p, v, 0.0)
-    return g * -rate
 
 
 @leaf

@@ -81,12 +81,26 @@ def make_accumulate(form: int):
     return accumulate
 
 
+@leaf
+def asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, p, v):
+    """What the rule asks of parameter p: -rate v, v = momentum v + G + weight_decay theta; G <- 0 if `clear`."""
+    g = load(G, p, v)
+    if decaying:
+        g = fma(theta_p, decay, g)
+    if moving:
+        g = fma(load(velocity, p, v), momentum, g)
+        store(velocity, p, v, g)
+    if clear:
+        store(G, p, v, 0.0)
+    return g * -rate
+
+
 @inner
 def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many):
     """theta <- theta - rate v (+ sigma_theta xi), v = momentum v + G + weight_decay theta; G <- 0 if `clear`.
 
     `number` counts writes and keys their noise; velocity has no rows without momentum; words uint32[32, lanes] and
-    many real[32, lanes] are scratch. The device's own way of writing belongs here.
+    many real[32, lanes] are scratch. Devices with a state of their own: `pulse`.
     """
     n_params = theta.shape[0]
     momentum = theta.dtype.type(reals[MOMENTUM])
@@ -102,15 +116,7 @@ def write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many
         for p in range(4 * q, min(4 * (q + BLOCKS), n_params)):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 theta_p = load(theta, p, v)
-                g = load(G, p, v)
-                if decaying:
-                    g = fma(theta_p, decay, g)
-                if moving:
-                    g = fma(load(velocity, p, v), momentum, g)
-                    store(velocity, p, v, g)
-                theta_p = theta_p + g * -rate
+                theta_p = theta_p + asked(theta_p, G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
                 if noisy:
                     theta_p = fma(load(many, p - 4 * q, v), sigma, theta_p)
                 store(theta, p, v, theta_p)
-                if clear:
-                    store(G, p, v, 0.0)

@@ -73,7 +73,7 @@ def evaluations_counted(rule, steps=3000):
 @pytest.mark.parametrize("times", [(1, 1), (1, 1000), (1000, 1), (1000, 1000), (4, 10), (3, 7)])
 def test_evaluations_a_step(times):
     rule = MGD(tau_x=times[0], tau_theta=times[1])
-    assert work.evaluations(rule) == pytest.approx(evaluations_counted(rule), rel=2e-3)
+    assert rule.evaluations == pytest.approx(evaluations_counted(rule), rel=2e-3)
 
 
 def test_work_of_a_step():

@@ -47,14 +47,17 @@ def free_processors() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def machine(cpus: list[int]) -> dict[str, Any]:
-    """CPU, system and commit, to stand beside every figure."""
-    model = platform.processor()
+def cpu_name() -> str:
+    """What the processor calls itself."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass
+        return platform.processor()
+
+
+def machine(cpus: list[int]) -> dict[str, Any]:
+    """CPU, system and commit, to stand beside every figure."""
     here = Path(__file__).parent
     try:
         ours = ["git", "ls-files", "--error-unmatch", "run.py"]  # not another project's, which this is installed in
@@ -65,7 +68,7 @@ def machine(cpus: list[int]) -> dict[str, Any]:
     except OSError:
         commit = ""
     return {
-        "cpu": model, "system": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count(),
+        "cpu": cpu_name(), "system": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count(),
         "threads": len(cpus), "cpus": cpus, "python": platform.python_version(), "commit": commit or None,
         "load": [round(v, 2) for v in os.getloadavg()] if hasattr(os, "getloadavg") else None,
     }  # fmt: skip

@@ -24,7 +24,6 @@ measured in the same run with the same threads (`roof`): the nearer roof. The fr
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from analogmgd.rule import MGD
@@ -32,19 +31,9 @@ from analogmgd.rule import MGD
 L1_BYTES, L2_BYTES = 32 << 10, 1 << 20  # where the system does not say
 
 
-def evaluations(rule: MGD) -> float:
-    """Network evaluations a step, on average."""
-    if rule.mode == "analog":
-        return 1.0
-    if rule.baseline == "antithetic":
-        return 2.0
-    tau_x, tau_theta = rule.tau_x, int(rule.tau_theta)
-    return 1 + 1 / tau_x + 1 / tau_theta - 1 / math.lcm(tau_x, tau_theta)
-
-
 def operations(rule: MGD, n_params: int) -> float:
     """Slots of floating-point operations a chip-step must take, two for a multiply-add or an addition."""
-    return n_params * (2 * evaluations(rule) + 2)
+    return n_params * (2 * rule.evaluations + 2)
 
 
 def bare_operations(rule: MGD, n_params: int) -> float:
