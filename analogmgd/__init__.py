@@ -17,19 +17,23 @@ if find_spec("analogmgd.kernels") is None:
 
 _HOME = {
     "AnalogMGDWarning": "errors",
+    "AvgPool2d": "layers",
     "Backprop": "rule",
     "Chip": "chip",
     "Config": "config",
     "ConfigError": "errors",
     "ConvergenceError": "errors",
+    "Conv2d": "layers",
     "Converters": "chip",
     "Cubic": "wires_nonlinear",
     "DataError": "errors",
     "Dataset": "data",
-    "Dense": "network",
+    "Dense": "layers",
     "Device": "devices",
     "Faults": "faults",
+    "Flatten": "layers",
     "MGD": "rule",
+    "MaxPool2d": "layers",
     "Network": "network",
     "Neuron": "chip",
     "Run": "config",
@@ -55,10 +59,12 @@ _HOME = {
 __all__ = [
     "MGD",
     "AnalogMGDWarning",
+    "AvgPool2d",
     "Backprop",
     "Chip",
     "Config",
     "ConfigError",
+    "Conv2d",
     "ConvergenceError",
     "Converters",
     "Cubic",
@@ -67,6 +73,8 @@ __all__ = [
     "Dense",
     "Device",
     "Faults",
+    "Flatten",
+    "MaxPool2d",
     "Network",
     "Neuron",
     "Run",
@@ -101,7 +109,8 @@ if TYPE_CHECKING:
     from .export import export_trace
     from .faults import Faults
     from .gradients import gradient
-    from .network import Dense, Network
+    from .layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d
+    from .network import Network
     from .plot import plot_trace
     from .plot_devices import plot_devices
     from .retention import age

@@ -123,7 +123,7 @@ class Block:
         if len(phase_sin):
             draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
         multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
-        widest = max(layer.n_out for layer in net.layers)
+        widest = max(layer.columns for layer in net.arrays)
         train = plan.train
         self._kernel = kernel.steps_codes if plan.codes else kernel.steps_gains if signs else kernel.steps_values
         tables = (
@@ -211,7 +211,7 @@ class Block:
     def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and accuracy over the first samples, float64[count] each; noise off."""
         plan, lanes = self.plan, self.ids.shape[1]
-        widest = max(layer.n_out for layer in plan.chip.network.layers)
+        widest = max(layer.columns for layer in plan.chip.network.arrays)
         y, work = (np.zeros((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, 2 * widest))
         total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
         neuron = self.neuron if plan.mgd else self.no_spread

@@ -142,7 +142,7 @@ class FaultBlock:
 
     def _lines(self) -> np.ndarray:
         faults, net = self._plan.chip.faults, self._plan.chip.network
-        widths = [(layer.n_in, layer.n_out) for layer in net.layers]
+        widths = [(layer.rows, layer.columns) for layer in net.arrays]
         rows_dead = self._uniform(2, sum(a for a, _ in widths)) < faults.rows
         columns_dead = self._uniform(3, sum(b for _, b in widths)) < faults.columns
         parts, i, j = [], 0, 0
@@ -157,7 +157,7 @@ class FaultBlock:
     def _neurons(self) -> np.ndarray:
         faults, net = self._plan.chip.faults, self._plan.chip.network
         dead = self._uniform(4, self._plan.n_neurons) < faults.neurons
-        first = np.concatenate([[0], np.cumsum([layer.n_out for layer in net.layers])])
+        first = np.concatenate([[0], np.cumsum([layer.columns for layer in net.arrays])])
         for layer, k in faults.dead_neurons:
             dead[first[layer] + k] = True
         return dead

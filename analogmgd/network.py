@@ -2,81 +2,71 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from .settings import Positive, Settings, number, short, whole
+from .layers import KINDS, Activation, AvgPool2d, Conv2d, Dense, Flatten, Layer, MaxPool2d, Shape, Width
+from .settings import Positive, Settings, did_you_mean, number, short
 
-Activation = Literal["sigmoid", "tanh", "relu", "linear"]
 Cost = Literal["mse", "cross-entropy"]
-Width = Annotated[int, BeforeValidator(whole), Field(ge=1, le=1_000_000)]
+
+
+def _shape(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 Fraction = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
-
-
-class Dense(Settings):
-    """A fully connected layer: a = W x + b, f(a).
-
-    n_in, n_out : int
-        Widths. Parameters: W row-major (n_out, n_in), then b (n_out,).
-    activation : "sigmoid" | "tanh" | "relu" | "linear"
-
-    >>> Dense(2, 1).n_params
-    3
-    """
-
-    table: ClassVar[str] = "layer"
-    n_in: Width
-    n_out: Width
-    activation: Activation = "sigmoid"
-
-    def __init__(self, n_in: int, n_out: int, activation: Activation = "sigmoid", **unknown: Any) -> None:
-        super().__init__(n_in=n_in, n_out=n_out, activation=activation, **unknown)
-
-    @property
-    def n_params(self) -> int:
-        """Number of weights and biases."""
-        return self.n_out * (self.n_in + 1)
 
 
 class Network(Settings):
     """Layers in order, the cost, and how the parameters start.
 
-    layers : sequence of Dense
+    layers : sequence of Dense, Conv2d, MaxPool2d, AvgPool2d, Flatten
+    input_shape : (channels, height, width) of the inputs where the first layer takes pictures; their numbers stand
+        channel by channel and row by row
     cost : "mse" | "cross-entropy"
         Mean over outputs of the squared error, or softmax cross-entropy on logits (use a linear last layer).
     label_smoothing : float in [0, 1)
         Cross-entropy only: targets become (1 - s) y + s / n_out.
     init : "uniform" | "glorot"
-        theta0 uniform in +-init_scale, or each layer's weights uniform in +-init_scale sqrt(6 / (n_in + n_out)), biases
-        0 (Glorot & Bengio 2010).
+        theta0 uniform in +-init_scale, or each layer's weights uniform in +-init_scale sqrt(6 / (fan_in + fan_out)),
+        biases 0 (Glorot & Bengio 2010), fans n_in and n_out, of a convolution channels times cells of a kernel.
     init_scale : float > 0; default 0.5 for uniform, 1 for glorot.
 
     >>> Network([Dense(49, 4), Dense(4, 4)]).n_params
     220
     >>> Network.mlp([2, 2, 1]) == Network([Dense(2, 2), Dense(2, 1)])
     True
+    >>> Network.preset("fashion-cnn").n_params, Network.preset("cifar-cnn").n_params
+    (14378, 26154)
     """
 
     table: ClassVar[str] = "network"
-    also: ClassVar[tuple[str, ...]] = ("sizes", "activation", "output")
-    layers: tuple[Dense, ...] = Field(min_length=1)
+    also: ClassVar[tuple[str, ...]] = ("sizes", "activation", "output", "preset")
+    layers: tuple[Layer, ...] = Field(min_length=1)
+    input_shape: Annotated[tuple[Width, Width, Width] | None, BeforeValidator(_shape)] = None
     cost: Cost = "mse"
     label_smoothing: Fraction = 0.0
     init: Literal["uniform", "glorot"] = "uniform"
     init_scale: Positive = 0.5
 
-    def __init__(self, /, layers: Sequence[Dense] = (), **settings: Any) -> None:
+    def __init__(self, /, layers: Sequence[Layer] = (), **settings: Any) -> None:
         if settings.get("init") == "glorot":
             settings.setdefault("init_scale", 1.0)
         super().__init__(layers=layers, **settings)
 
     @model_validator(mode="after")
     def _chained(self) -> Self:
-        for first, second in zip(self.layers, self.layers[1:], strict=False):
-            if first.n_out != second.n_in:
-                raise ValueError(f"layers do not fit: one has n_out = {first.n_out}, the next n_in = {second.n_in}")
+        if self.input_shape is None and not isinstance(self.layers[0], Dense):
+            raise ValueError(f"input_shape is required: (channels, height, width) of what {self.layers[0]} takes")
+        if not isinstance(self.layers[-1], Dense):
+            raise ValueError(f"the last layer is {self.layers[-1]}: must be dense")
+        for k, layer in enumerate(self.layers):
+            layer.shape_after(self.shapes[k])
         if self.cost == "cross-entropy" and self.n_out < 2:
             raise ValueError(f'cost = "cross-entropy" needs at least 2 outputs, the last layer has {self.n_out}')
         if self.label_smoothing and self.cost != "cross-entropy":
@@ -114,55 +104,90 @@ class Network(Settings):
         return cls(layers, **settings)
 
     @classmethod
+    def preset(cls, name: str, **settings: Any) -> Network:
+        """A named network: "fashion-cnn", "cifar-cnn", "mlp-784-128-10", those of McCaughan et al. 2023 with relu,
+        cross-entropy with label smoothing 0.01, and a Glorot-uniform start; `settings` that differ."""
+        from .errors import ConfigError
+
+        if name not in NETWORKS:
+            hint = did_you_mean(str(name), list(NETWORKS))
+            raise ConfigError(f"network.preset = {short(name)}: unknown network{hint}; known: {', '.join(NETWORKS)}")
+        layers, shape = NETWORKS[name]
+        usual: dict[str, Any] = {
+            "cost": "cross-entropy",
+            "label_smoothing": 0.01,
+            "init": "glorot",
+            "input_shape": shape,
+        }
+        return cls(layers, **{**usual, **settings})
+
+    @classmethod
     def from_table(cls, values: dict[str, Any]) -> Network:
-        """From a TOML table: `sizes`, `activation`, `output` as in `mlp`, or `layers`, an array of tables."""
+        """From a TOML table: `preset`; `sizes`, `activation`, `output` as in `mlp`; or `layers`, an array of tables."""
         from .errors import ConfigError
 
         values = dict(values)
+        given = [key for key in ("preset", "sizes", "layers") if key in values]
+        if len(given) > 1:
+            raise ConfigError(f"network: give {given[0]} or {given[1]}, not both")
+        if "preset" in values:
+            return cls.preset(values.pop("preset"), **values)
         if "sizes" in values:
-            if "layers" in values:
-                raise ConfigError("network: give sizes or layers, not both")
             return cls.mlp(values.pop("sizes"), **values)
         layers = values.pop("layers", None)
         if not isinstance(layers, list) or not all(isinstance(row, dict) for row in layers):
             raise ConfigError("network: needs sizes (a list of widths) or layers (an array of tables)")
-        made = []
-        for row in layers:
-            row = dict(row)
-            kind = row.pop("type", "dense")
-            if kind != "dense":
-                raise ConfigError(f'network.layers.type = {kind!r}: must be "dense"')
-            try:
-                made.append(Dense(**row))
-            except TypeError:
-                raise ConfigError("network.layers: a dense layer needs n_in and n_out") from None
-        return cls(made, **values)
+        return cls([_layer(dict(row)) for row in layers], **values)
 
     @model_serializer
     def _table(self) -> dict[str, Any]:
         settings = {k: getattr(self, k) for k in type(self).model_fields if k != "layers"}
-        hidden = {layer.activation for layer in self.layers[:-1]}
-        if len(hidden) <= 1:
-            output = self.layers[-1].activation
-            sizes = [self.layers[0].n_in, *(layer.n_out for layer in self.layers)]
-            return {
-                "sizes": sizes,
-                "activation": hidden.pop() if hidden else output,
-                "output": output,
-                **settings,
-            }
-        rows = [{"type": "dense", "n_in": q.n_in, "n_out": q.n_out, "activation": q.activation} for q in self.layers]
+        if self.input_shape is None:
+            del settings["input_shape"]
+        if all(isinstance(layer, Dense) for layer in self.layers):
+            hidden = {layer.activation for layer in self.arrays[:-1]}
+            if len(hidden) <= 1:
+                output = self.arrays[-1].activation
+                sizes = [self.n_in, *(layer.columns for layer in self.arrays)]
+                return {
+                    "sizes": sizes,
+                    "activation": hidden.pop() if hidden else output,
+                    "output": output,
+                    **settings,
+                }
+        rows = [{"type": q.kind, **{k: v for k, v in q.model_dump().items() if v is not None}} for q in self.layers]
         return {"layers": rows, **settings}
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """The shape of the inputs, and of what each layer makes of them."""
+        first = self.layers[0]
+        shape: Shape = self.input_shape or (first.n_in if isinstance(first, Dense) else 0,)
+        found = [shape]
+        for layer in self.layers:
+            shape = layer.shape_after(shape)
+            found.append(shape)
+        return found
+
+    @property
+    def arrays(self) -> list[Dense | Conv2d]:
+        """The layers that have weights, each on a crossbar of its own."""
+        return [layer for layer in self.layers if isinstance(layer, Dense | Conv2d)]
+
+    @property
+    def pictures(self) -> bool:
+        """Whether there are convolutions or pools in it."""
+        return any(isinstance(layer, Conv2d | MaxPool2d | AvgPool2d) for layer in self.layers)
 
     @property
     def n_in(self) -> int:
         """Number of inputs."""
-        return self.layers[0].n_in
+        return math.prod(self.shapes[0])
 
     @property
     def n_out(self) -> int:
         """Number of outputs."""
-        return self.layers[-1].n_out
+        return self.shapes[-1][0]
 
     @property
     def n_params(self) -> int:
@@ -171,8 +196,42 @@ class Network(Settings):
 
     @property
     def n_neurons(self) -> int:
-        """Number of neurons, inputs not counted."""
-        return sum(layer.n_out for layer in self.layers)
+        """Number of neurons, inputs not counted: one for each column of an array."""
+        return sum(layer.columns for layer in self.arrays)
 
     def __str__(self) -> str:
-        return "-".join(str(n) for n in [self.n_in, *(layer.n_out for layer in self.layers)])
+        first = "x".join(str(n) for n in self.shapes[0])
+        return "-".join([first, *(str(layer) for layer in self.layers)])
+
+
+def _layer(row: dict[str, Any]) -> Layer:
+    """A layer from its TOML table."""
+    from .errors import ConfigError
+
+    kind = row.pop("type", "dense")
+    if kind not in KINDS:
+        raise ConfigError(f"network.layers.type = {short(kind)}: must be one of {', '.join(KINDS)}")
+    try:
+        return KINDS[kind](**row)
+    except TypeError:
+        needs = {"dense": "n_in and n_out", "conv2d": "c_in and c_out"}[kind]
+        raise ConfigError(f"network.layers: a {kind} layer needs {needs}") from None
+
+
+NETWORKS: dict[str, tuple[list[Layer], tuple[int, int, int] | None]] = {
+    "fashion-cnn": (
+        [
+            Conv2d(1, 16), MaxPool2d(2), Conv2d(16, 32), MaxPool2d(2), Conv2d(32, 32), MaxPool2d(2), Flatten(),
+            Dense(32, 10, "linear"),
+        ],
+        (1, 28, 28),
+    ),
+    "cifar-cnn": (
+        [
+            Conv2d(3, 16), MaxPool2d(2), Conv2d(16, 32), MaxPool2d(2), Conv2d(32, 64), MaxPool2d(2), Flatten(),
+            Dense(256, 10, "linear"),
+        ],
+        (3, 32, 32),
+    ),
+    "mlp-784-128-10": ([Dense(784, 128, "relu"), Dense(128, 10, "linear")], None),
+}  # fmt: skip

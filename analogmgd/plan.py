@@ -37,12 +37,12 @@ def layer_table(chip: Chip) -> np.ndarray:
     """int64[layers, LAYER_COLUMNS]: widths, offsets into theta, activation, number of the first neuron."""
     rows = []
     parameter = neuron = 0
-    for layer in chip.network.layers:
+    for layer in chip.network.arrays:
         weights = parameter
-        biases = weights + layer.n_in * layer.n_out
-        rows.append((layer.n_in, layer.n_out, weights, biases, ACTIVATIONS[layer.activation], neuron))
-        parameter = biases + layer.n_out
-        neuron += layer.n_out
+        biases = weights + layer.rows * layer.columns
+        rows.append((layer.rows, layer.columns, weights, biases, ACTIVATIONS[layer.activation], neuron))
+        parameter = biases + layer.columns
+        neuron += layer.columns
     return np.array(rows, np.int64)
 
 
@@ -52,9 +52,9 @@ def start_scale(chip: Chip, dtype: Any) -> np.ndarray:
     if net.init == "uniform":
         return np.full(net.n_params, net.init_scale, dtype)
     parts = []
-    for layer in net.layers:
-        bound = net.init_scale * math.sqrt(6 / (layer.n_in + layer.n_out))
-        parts += [np.full(layer.n_in * layer.n_out, bound), np.zeros(layer.n_out)]
+    for layer in net.arrays:
+        bound = net.init_scale * math.sqrt(6 / sum(layer.fans))
+        parts += [np.full(layer.rows * layer.columns, bound), np.zeros(layer.columns)]
     return np.concatenate(parts).astype(dtype)
 
 

@@ -38,7 +38,7 @@ def check_data(chip: Chip, data: Dataset) -> None:
 def check_faults(chip: Chip) -> None:
     """Raise ConfigError where a fault lies outside of the network, or has no range to be stuck in."""
     net = chip.network
-    problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
+    problem = chip.faults.check([(layer.rows, layer.columns) for layer in net.arrays], net.n_params)
     if problem is None and chip.faults.devices and chip.device.w_max is None:
         problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
     if problem is not None:

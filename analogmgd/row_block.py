@@ -93,7 +93,7 @@ class RowBlock:
 
     def _scratch(self) -> tuple[np.ndarray, ...]:
         plan, real, net = self.plan, self.plan.dtype, self.plan.chip.network
-        widest = padded(max(layer.n_out for layer in net.layers))
+        widest = padded(max(layer.columns for layer in net.arrays))
         return (
             np.zeros((COLUMNS, padded(net.n_in)), real), np.zeros((4 * COLUMNS, widest), real),
             np.zeros((1, widest), real), np.zeros((net.n_out, COLUMNS), real), np.zeros((net.n_out, COLUMNS), real),
