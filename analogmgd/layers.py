@@ -166,9 +166,6 @@ class Pool(Settings):
     size: Small = 2
     stride: Small | None = None
 
-    def __init__(self, size: int = 2, stride: int | None = None, **unknown: Any) -> None:
-        super().__init__(size=size, stride=stride, **unknown)
-
     @property
     def step(self) -> int:
         """Cells from one window to the next."""
@@ -193,6 +190,9 @@ class MaxPool2d(Pool):
 
     kind: ClassVar[str] = "maxpool2d"
 
+    def __init__(self, size: int = 2, stride: int | None = None, **unknown: Any) -> None:
+        super().__init__(size=size, stride=stride, **unknown)
+
 
 class AvgPool2d(Pool):
     """The mean of each window of size x size outputs, `stride` (default: size) cells apart.
@@ -202,6 +202,9 @@ class AvgPool2d(Pool):
     """
 
     kind: ClassVar[str] = "avgpool2d"
+
+    def __init__(self, size: int = 2, stride: int | None = None, **unknown: Any) -> None:
+        super().__init__(size=size, stride=stride, **unknown)
 
 
 class Flatten(Settings):
