@@ -82,8 +82,9 @@ class DeviceBlock:
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
-            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted, self.limit,
-            self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays,
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.readout.arrays,
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
