@@ -18,18 +18,21 @@ from typing import Any
 import numpy as np
 
 from .block import PROBE_ROWS, Block, lanes_per_block
+from .column_block import ColumnBlock
 from .merge import ProbeMerger, RowMerger, RowPlan, Rows
 from .plan import Plan
 from .row_block import RowBlock
 
 CHUNK_SECONDS = 0.03
+ALONE = {"rows": RowBlock, "columns": ColumnBlock}  # kinds of blocks of one chip
 
 
 def make_blocks(plan: Plan, theta0: np.ndarray | None, threads: int, lanes: int | None) -> list[Block] | list[RowBlock]:
     """The chips of a plan in blocks; threads beyond the number of large chips help each of them."""
     count = len(plan.ids)
-    if plan.kind == "rows":
-        return [RowBlock(plan, chip, theta0, team=max(1, threads // count)) for chip in range(count)]
+    if plan.kind in ALONE:
+        kind = ALONE[plan.kind]
+        return [kind(plan, chip, theta0, team=max(1, threads // count)) for chip in range(count)]
     lanes = lanes or lanes_per_block(plan, threads)
     return [Block(plan, first, min(lanes, count - first), theta0) for first in range(0, count, lanes)]
 

@@ -195,6 +195,14 @@ class Network(Settings):
         return sum(layer.n_params for layer in self.layers)
 
     @property
+    def products(self) -> int:
+        """Products of a weight and an input in one evaluation, biases not counted."""
+        places = [math.prod(shape[1:]) for shape in self.shapes[1:]]
+        return sum(
+            q.rows * q.columns * n for q, n in zip(self.layers, places, strict=True) if isinstance(q, Dense | Conv2d)
+        )
+
+    @property
     def n_neurons(self) -> int:
         """Number of neurons, inputs not counted: one for each column of an array."""
         return sum(layer.columns for layer in self.arrays)

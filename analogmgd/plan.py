@@ -77,7 +77,10 @@ class Samples:
         targets = np.ascontiguousarray(data.targets(split, dtype))
         smoothed = cost_targets(chip, targets)
         smoothed.setflags(write=False)  # as the others are: a kernel is compiled anew for arrays that can be written
-        return cls(np.ascontiguousarray(data.inputs(split, dtype)), targets, smoothed)
+        x = data.x_train if split == "train" else data.x_test
+        if not (chip.network.pictures and x.dtype == np.uint8):  # the others are divided by 255 when they are shown
+            x = data.inputs(split, dtype)
+        return cls(np.ascontiguousarray(x), targets, smoothed)
 
 
 class Plan:
@@ -188,11 +191,14 @@ class Plan:
 
     @property
     def kind(self) -> str:
-        """Which kernels: "ensemble" (a lane is a chip) or "rows" (a lane is a weight of a row, one chip at a time).
+        """Which kernels: "ensemble" (a lane is a chip), "rows" (a lane is a weight of a row, one chip at a time) or
+        "columns" (networks of pictures; a lane is a sample or a step, one chip at a time).
 
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
+        if self.chip.network.pictures:
+            return "columns"
         if mgd is None or mgd.mode != "discrete" or not self.codes or self.physical:
             return "ensemble"
         least = ROWS_FROM // 2 if mgd.tau_theta >= LONG_WINDOW else ROWS_FROM
@@ -217,6 +223,7 @@ class Plan:
         reals[t.SCHEDULE_STEPS] = rule.schedule_steps or self.run.steps * self.dt
         reals[t.SCHEDULE_DECAY] = rule.schedule_decay
         reals[t.DT], reals[t.CLIP], reals[t.AMPLITUDE] = 1.0, math.inf, 1.0
+        reals[t.INPUT_SCALE] = 255.0 if self.chip.network.pictures and self.data.x_train.dtype == np.uint8 else 1.0
         if mgd is not None:
             ints[t.MODE] = t.ANALOG if mgd.mode == "analog" else t.DISCRETE
             ints[t.TAU_X], ints[t.TAU_P] = mgd.iterations("tau_x"), mgd.iterations("tau_p")

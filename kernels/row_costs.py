@@ -88,6 +88,50 @@ def needs_baseline(n, ints):
 
 
 @inner
+def present(n, n0, base, seed, ids, ints, n_params, keys_epoch, index, keys, words, slot, shown):
+    """Samples and signs of step n, where they are new or n is n0; returns the epoch the keys now belong to."""
+    if n % ints[t.TAU_X] == 0 or n == n0:
+        batch = ints[t.BATCH]
+        keys_epoch = draw_samples(
+            (n // ints[t.TAU_X]) * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN], seed, ids, keys, keys_epoch, index
+        )  # fmt: skip
+    shown[n - base] = index[0, 0]
+    k = n // ints[t.TAU_P]
+    if n > n0 and n % ints[t.TAU_P] > 0:
+        slot[n - base] = slot[n - base - 1]
+    else:
+        slot[n - base] = n - base
+        if ints[t.PERTURBATION] == t.RANDOM:
+            random_row(k, n_params, seed, ids[0, 0], words, n - base)
+        else:
+            walsh_row(k, n_params, words, n - base)
+    return keys_epoch
+
+
+@inner
+def read_out(base, n0, n1, seed, ids, ints, reals, costs, scratch, four):
+    """Sums over the batch in columns n - base of costs become what is measured at steps n0 .. n1-1: means, with noise."""
+    antithetic = ints[t.BASELINE] == t.ANTITHETIC
+    real = costs.dtype.type
+    share = real(1.0) / real(ints[t.BATCH])
+    sigma, sigma0 = real(reals[t.SIGMA_C]), real(reals[t.SIGMA_C_BASELINE])
+    for n in range(n0, n1):
+        c = n - base
+        if ints[t.BATCH] > 1:
+            costs[C_PLUS, c] *= share
+            costs[C_MINUS, c] *= share
+        if sigma > 0.0:
+            xi = measured_normal(n, COST, seed, ids, scratch, four)
+            costs[C_PLUS, c] = fma(xi, sigma, costs[C_PLUS, c])
+        if antithetic and sigma > 0.0:
+            xi = measured_normal(n, COST_MINUS, seed, ids, scratch, four)
+            costs[C_MINUS, c] = fma(xi, sigma, costs[C_MINUS, c])
+        elif sigma0 > 0.0 and needs_baseline(n, ints):
+            xi = measured_normal(n, BASELINE, seed, ids, scratch, four)
+            costs[C_MINUS, c] = fma(xi, sigma0, costs[C_MINUS, c])
+
+
+@inner
 def measure(base, n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, theta, costs, words, slot, shown, own):
     """Signs and costs of steps n0 .. n1-1 of a window, into rows and columns n - base of words and costs."""
     x, work, s, z, y, step_of, index, keys, scratch, four, _ = own
@@ -112,40 +156,12 @@ def measure(base, n0, n1, seed, ids, ints, reals, layers, xs, ys, neuron, theta,
             step_of[c] = n - base
             two = two or needs_baseline(n, ints)
             if b == 0:
-                if n % ints[t.TAU_X] == 0 or n == n0:
-                    keys_epoch = draw_samples(
-                        (n // ints[t.TAU_X]) * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN],
-                        seed, ids, keys, keys_epoch, index,
-                    )  # fmt: skip
-                shown[n - base] = index[0, 0]
-                k = n // ints[t.TAU_P]
-                if n > n0 and n % ints[t.TAU_P] > 0:
-                    slot[n - base] = slot[n - base - 1]
-                else:
-                    slot[n - base] = n - base
-                    if ints[t.PERTURBATION] == t.RANDOM:
-                        random_row(k, n_params, seed, ids[0, 0], words, n - base)
-                    else:
-                        walsh_row(k, n_params, words, n - base)
+                keys_epoch = present(
+                    n, n0, base, seed, ids, ints, n_params, keys_epoch, index, keys, words, slot, shown
+                )  # fmt: skip
             take_sample(xs, ys, np.int64(index[b, 0]), x, y, c)
         forward(columns, step_of, two, antithetic, amplitude, layers, neuron, theta, words, slot, x, work, s)
         add_costs(ints[t.COST], columns, step_of, work, (2 + (last & 1)) * group, n_out, z, y, costs, C_PLUS)
         if two:
             add_costs(ints[t.COST], columns, step_of, work, (last & 1) * group, n_out, z, y, costs, C_MINUS)
-    share = theta.dtype.type(1.0) / theta.dtype.type(batch)
-    sigma = theta.dtype.type(reals[t.SIGMA_C])
-    sigma0 = theta.dtype.type(reals[t.SIGMA_C_BASELINE])
-    for n in range(n0, n1):
-        c = n - base
-        if batch > 1:
-            costs[C_PLUS, c] *= share
-            costs[C_MINUS, c] *= share
-        if sigma > 0.0:
-            xi = measured_normal(n, COST, seed, ids, scratch, four)
-            costs[C_PLUS, c] = fma(xi, sigma, costs[C_PLUS, c])
-        if antithetic and sigma > 0.0:
-            xi = measured_normal(n, COST_MINUS, seed, ids, scratch, four)
-            costs[C_MINUS, c] = fma(xi, sigma, costs[C_MINUS, c])
-        elif sigma0 > 0.0 and needs_baseline(n, ints):
-            xi = measured_normal(n, BASELINE, seed, ids, scratch, four)
-            costs[C_MINUS, c] = fma(xi, sigma0, costs[C_MINUS, c])
+    read_out(base, n0, n1, seed, ids, ints, reals, costs, scratch, four)

@@ -50,8 +50,9 @@ CONSTANT, COSINE, INVERSE = range(3)
     SCHEDULE_STEPS,
     SCHEDULE_DECAY,
     CLIP,
+    INPUT_SCALE,
     REALS,
-) = range(14)
+) = range(15)
 
 # law: float64[LAW], how devices are written
 (
@@ -102,3 +103,28 @@ DELAY, MATCHED, WRITE_STEPS, INPUT_SHARE, LATENCY = range(5)
 # about: float64[AGING], what devices do between writes; times in iterations of the loop
 AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
 ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances
+
+# stages: int64[stages, STAGES], layers of a network of pictures (image.py)
+(
+    STAGE,
+    CHANNELS,
+    HEIGHT,
+    WIDTH_IN,
+    CHANNELS_OUT,
+    KERNEL_HIGH,
+    KERNEL_WIDE,
+    SOURCE_ROW,
+    TARGET_ROW,
+    TARGET_PLANE,
+    FIRST_PLACE,
+    PLACES,
+    FIRST_TARGET,
+    THEN,
+    STAGE_WEIGHTS,
+    STAGE_BIASES,
+    STAGE_ACTIVATION,
+    STAGE_NEURONS,
+    STAGES,
+) = range(19)
+ARRAY, MAX_POOL, AVG_POOL = range(3)
+NOTHING, MAX_OF_FOUR, MEAN_OF_FOUR = range(3)  # what follows a layer at once
