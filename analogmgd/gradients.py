@@ -9,8 +9,10 @@ import numpy as np
 
 from .block import Block
 from .chip import Chip
+from .column_block import ColumnBlock
 from .config import Config, Run
 from .data import Dataset, load_dataset
+from .engine import thread_count
 from .errors import ConfigError
 from .network import Network
 from .plan import ROWS_FROM, Plan
@@ -46,7 +48,9 @@ def gradient(chip: Chip | Network, data: Dataset | str, theta: Any) -> np.ndarra
         raise ConfigError(str(error).replace("theta0", "theta")) from None
     lanes = 64
     blocks: Iterator[Block | RowBlock]
-    if plan.n_params >= ROWS_FROM:
+    if plan.kind == "columns":
+        blocks = (ColumnBlock(plan, chip, start, thread_count(None)) for chip in range(chips))
+    elif plan.n_params >= ROWS_FROM:
         blocks = (RowBlock(plan, chip, start) for chip in range(chips))
     else:
         blocks = (Block(plan, first, min(lanes, chips - first), start) for first in range(0, chips, lanes))

@@ -57,11 +57,24 @@ class RowBlock:
         self.first_bad = np.full((1, 1), -1, np.int64)
         self.neuron = self._neurons()
         self._no_spread = np.zeros((4, 0), real)
-        train = plan.train
-        self._tables = (plan.ints, plan.reals, plan.layers, train.x, train.smoothed)
         self._chip = (
             self.neuron, self.theta, self.gradient, self.velocity, self.last_gradient, self.state, self.first_bad,
         )  # fmt: skip
+        probed = plan.ids[first] in np.array(plan.run.probe_chips, np.uint64)
+        self.probe_lane = np.zeros(int(probed), np.int64)
+        self._probe_off = np.zeros(0, np.int64)
+        depth = PROBE_ROWS if probed else 0
+        self.probe_cost, self.probe_cost_ac = np.zeros((depth, 1), real), np.zeros((depth, 1), real)
+        self.probe_sample = np.zeros((depth, 1), np.int64)
+        self._tables: tuple[np.ndarray, ...]
+        self._group: tuple[np.ndarray, ...]
+        self._own: list[tuple[np.ndarray, ...]]
+        self._prepare(team)
+
+    def _prepare(self, team: int) -> None:
+        """Tables and scratch."""
+        plan, train, real = self.plan, self.plan.train, self.plan.dtype
+        self._tables = (plan.ints, plan.reals, plan.layers, train.x, train.smoothed)
         tau_theta = int(plan.ints[kernel.t.TAU_THETA])
         shared = team > 1 and tau_theta > 1 and plan.n_params >= SHARED_FROM
         team = team if shared else 1
@@ -73,12 +86,6 @@ class RowBlock:
         )  # fmt: skip
         self._own = [self._scratch() for _ in range(team)]
         self._pool = ThreadPoolExecutor(team - 1) if shared else None
-        probed = plan.ids[first] in np.array(plan.run.probe_chips, np.uint64)
-        self.probe_lane = np.zeros(int(probed), np.int64)
-        self._probe_off = np.zeros(0, np.int64)
-        depth = PROBE_ROWS if probed else 0
-        self.probe_cost, self.probe_cost_ac = np.zeros((depth, 1), real), np.zeros((depth, 1), real)
-        self.probe_sample = np.zeros((depth, 1), np.int64)
 
     def _neurons(self) -> np.ndarray:
         """real[4, neurons + 16], rows (alpha, beta, a0, b0), or of no columns."""
@@ -139,8 +146,8 @@ class RowBlock:
             n = m
 
     def _together(self, jobs: list[tuple[Any, ...]]) -> None:
-        assert self._pool is not None
-        futures = [self._pool.submit(*job) for job in jobs[1:]]
+        """Calls of functions with arguments, side by side: as many as the team has members."""
+        futures = [self._pool.submit(*job) for job in jobs[1:]] if self._pool else []
         function, *arguments = jobs[0]
         function(*arguments)
         for future in futures:

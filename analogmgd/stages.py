@@ -1,4 +1,4 @@
-"""Networks of pictures as tables for the kernels: where every layer finds what it reads, and where it puts what it makes."""
+"""Networks of pictures as tables for the kernels: where each layer finds what it reads and puts what it makes."""
 
 from __future__ import annotations
 
@@ -69,8 +69,9 @@ def filled_up(values: np.ndarray) -> np.ndarray:
 
 
 @cache
-def stages_of(network: Network, activations: tuple[tuple[str, int], ...]) -> Stages:
-    """The tables of a network; activations : (name, number) of each, as the kernels know them."""
+def stages_of(network: Network, activations: tuple[tuple[str, int], ...], fused: bool = True) -> Stages:
+    """The tables of a network; activations : (name, number) of each, as the kernels know them; fused: pools of 2 x 2
+    are part of the convolution before them."""
     numbers = dict(activations)
     layers = [(k, layer) for k, layer in enumerate(network.layers) if not isinstance(layer, Flatten)]
     rows, places, targets = [], [], []
@@ -89,9 +90,9 @@ def stages_of(network: Network, activations: tuple[tuple[str, int], ...]) -> Sta
         then = t.NOTHING
         after_shape = network.shapes[k + 1]
         following = layers[i + 1] if i + 1 < len(layers) else None
-        if isinstance(layer, Conv2d) and following and isinstance(following[1], Pool):
+        if fused and isinstance(layer, Conv2d) and following:
             at, pool = following
-            if pool.size == pool.step == 2:
+            if isinstance(pool, Pool) and pool.size == pool.step == 2:
                 then = t.MAX_OF_FOUR if isinstance(pool, MaxPool2d) else t.MEAN_OF_FOUR
                 after_shape = network.shapes[at + 1]
                 tops, lefts = grid(after_shape)
@@ -109,6 +110,7 @@ def stages_of(network: Network, activations: tuple[tuple[str, int], ...]) -> Sta
             kernel, stride = (layer.size, layer.size), layer.step
         own = stride * ys * before.width + stride * xs
         out = after.cells(*grid(after_shape))
+        row[t.OUTPUTS] = len(out)
         if not isinstance(layer, Pool):
             row[t.STAGE] = t.ARRAY
             own = filled_up(own)

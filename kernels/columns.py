@@ -147,10 +147,11 @@ def steps_columns(phase, base, n1, u0, u1, start, last, p0, p1, seed, ids, table
 
     tables = (ints, reals, layers, stages int64[.., STAGES], places, targets int64[n], input_rows int64[n_in], xs
     real or uint8[n, n_in], ys real[n, n_out]). ids, chip and probe as in `steps_rows`. Shared by the threads,
-    group = (costs real[4, steps], words uint32[steps, P/32 padded], slot, shown int64[steps], chosen int64[steps batch],
-    each real[2, steps batch]); lead = (index uint32[batch, 16], keys uint32[13, 16], scratch uint32[4, 16], four
-    real[4, 16], normals real[1, 64]). A thread's own = (work real[rows, 16], sums real[16, 16], flat real[2, P padded],
-    own real[most parameters of a layer, 16], word uint32[1, 16], y real[n_out, 16], slots int64[16]).
+    group = (costs real[4, steps], words uint32[steps, P/32 padded], slot, shown int64[steps], chosen
+    int64[steps batch], each real[2, steps batch]); lead = (index uint32[batch, 16], keys uint32[13, 16], scratch
+    uint32[4, 16], four real[4, 16], normals real[1, 64]). A thread's own = (work real[rows, 16], sums real[16, 16],
+    flat real[2, P padded], own real[most parameters of a layer, 16], word uint32[1, 16], y real[n_out, 16], slots
+    int64[16]).
     """
     ints, reals, layers = tables[0], tables[1], tables[2]
     _, theta, G, velocity, last_gradient, state, first_bad = chip

@@ -93,7 +93,8 @@ def present(n, n0, base, seed, ids, ints, n_params, keys_epoch, index, keys, wor
     if n % ints[t.TAU_X] == 0 or n == n0:
         batch = ints[t.BATCH]
         keys_epoch = draw_samples(
-            (n // ints[t.TAU_X]) * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN], seed, ids, keys, keys_epoch, index
+            (n // ints[t.TAU_X]) * batch, batch, ints[t.SHUFFLE] == 1, ints[t.N_TRAIN], seed, ids, keys, keys_epoch,
+            index,
         )  # fmt: skip
     shown[n - base] = index[0, 0]
     k = n // ints[t.TAU_P]
@@ -110,7 +111,7 @@ def present(n, n0, base, seed, ids, ints, n_params, keys_epoch, index, keys, wor
 
 @inner
 def read_out(base, n0, n1, seed, ids, ints, reals, costs, scratch, four):
-    """Sums over the batch in columns n - base of costs become what is measured at steps n0 .. n1-1: means, with noise."""
+    """Sums over the batch in columns n - base of costs become what steps n0 .. n1-1 measure: means, with noise."""
     antithetic = ints[t.BASELINE] == t.ANTITHETIC
     real = costs.dtype.type
     share = real(1.0) / real(ints[t.BATCH])

@@ -119,12 +119,13 @@ ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of
     FIRST_PLACE,
     PLACES,
     FIRST_TARGET,
+    OUTPUTS,
     THEN,
     STAGE_WEIGHTS,
     STAGE_BIASES,
     STAGE_ACTIVATION,
     STAGE_NEURONS,
     STAGES,
-) = range(19)
+) = range(20)
 ARRAY, MAX_POOL, AVG_POOL = range(3)
 NOTHING, MAX_OF_FOUR, MEAN_OF_FOUR = range(3)  # what follows a layer at once
