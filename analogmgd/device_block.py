@@ -79,9 +79,12 @@ class DeviceBlock:
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target)
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
+        nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
-            plan.law, self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi,
-            Aging(plan.about, self.written, *map(copied, aging)), late, self.readout.arrays,
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.readout.arrays,
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
