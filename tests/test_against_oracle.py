@@ -47,7 +47,8 @@ def both(net, steps, *, data=None, order="shuffle", rule=None, sigma_C=0.0, sigm
     )  # fmt: skip
     settings = orule.Settings(
         band=BAND, seed=SEED, chip=CHIP, order=order, sigma_C=sigma_C, sigma_C_baseline=sigma_C_baseline,
-        sigma_theta=sigma_theta, spread=spread, mismatch=mismatch, init=init, init_scale=0.5, **rule,
+        sigma_theta=sigma_theta, spread=spread, mismatch=mismatch, init=init,
+        init_scale=network.init_scale, **rule,
     )  # fmt: skip
     activations = [hidden] * (len(sizes) - 2) + [output]
     oracle = onet.Net(sizes, activations, cost.replace("-", "_"), smoothing)

@@ -198,5 +198,6 @@ def test_accuracy_rule():
 def test_initial_parameters():
     u = [2.0 * philox.uniform(philox.word(7, 8, philox.INIT, p)) - 1.0 for p in range(9)]
     np.testing.assert_array_equal(initial_theta(XOR, "uniform", 0.5, 7, 8), [0.5 * v for v in u])
-    expected = [math.sqrt(6 / 4) * v for v in u[:4]] + [0, 0] + [math.sqrt(6 / 3) * v for v in u[6:8]] + [0]
+    limits = [0.5 * math.sqrt(6 / 4)] * 4 + [0.0] * 2 + [0.5 * math.sqrt(6 / 3)] * 2 + [0.0]
+    expected = [limit * v for limit, v in zip(limits, u, strict=True)]
     np.testing.assert_allclose(initial_theta(XOR, "glorot", 0.5, 7, 8), expected, rtol=1e-15)

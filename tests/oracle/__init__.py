@@ -6,6 +6,8 @@ by side. Plain loops, one function per equation with its source named; slow.
 philox    words, uniforms and normals of the streams
 order     which sample is presented when
 network   networks, costs, true gradient, accuracy
+layers    dense layers, convolutions, pools, and their derivatives
+image     networks of these on images
 perturb   the perturbation of every parameter at a step
 device    pulsed devices: their spreads, one pulse, how many are asked for
 retention drift, leak, 1/f noise, programming errors

@@ -1,5 +1,7 @@
 """One chip's network: forward pass, costs, true gradient, accuracy. One sample at a time, double precision.
 
+Here the dense network, Net; costs, gradient, accuracy and start are also those of image.ImageNet, which has the same
+members: parameters, neurons, weights, cost, label_smoothing, outputs, mean_gradient.
 Every function of theta also takes complex theta, for derivatives by complex step
 (Squire and Trapp, SIAM Rev. 40, 110 (1998)): imaginary parts are carried through, decisions use real parts.
 """
@@ -40,14 +42,31 @@ class Net:
         return list(zip(self.sizes[:-1], self.sizes[1:], strict=True))
 
     @property
+    def weights(self):
+        """List of (weights, biases, fan_in, fan_out) per layer that has weights, in the order of theta; the first two
+        are their numbers."""
+        return [(n_out * n_in, n_out, n_in, n_out) for n_in, n_out in self.layers]
+
+    @property
     def parameters(self):
         """P, the number of weights and biases."""
-        return sum(n_out * n_in + n_out for n_in, n_out in self.layers)
+        return sum(weights + biases for weights, biases, _, _ in self.weights)
 
     @property
     def neurons(self):
         """Number of neurons, outputs included, inputs not."""
         return sum(self.sizes[1:])
+
+    def outputs(self, theta, x, neurons):
+        """Outputs for the samples x (n, n_in): list of n arrays (n_out,)."""
+        return [forward_trace(self, theta, x_i, neurons)[0][-1] for x_i in x]
+
+    def mean_gradient(self, theta, x, y, neurons):
+        """Gradient of the mean cost over the samples, (P,)."""
+        total = np.zeros(self.parameters)
+        for x_i, y_i in zip(x, y, strict=True):
+            total += sample_gradient(self, theta, x_i, y_i, neurons)
+        return total / len(x)
 
 
 @dataclass(frozen=True)
@@ -84,7 +103,7 @@ def initial_theta(net, init, init_scale, seed, chip):
     """Initial parameters, float64[P], from the words of stream INIT: parameter p has word p.
 
     "uniform": all within +-init_scale. "glorot" (Glorot and Bengio, AISTATS 2010): weights within
-    +-sqrt(6/(n_in + n_out)), biases 0 (their words are skipped).
+    +-init_scale sqrt(6/(fan_in + fan_out)), biases 0 (their words are skipped).
     """
     u = philox.uniform(philox.words(seed, chip, philox.INIT, 0, net.parameters))
     symmetric = 2.0 * u - 1.0  # in (-1, 1)
@@ -93,10 +112,9 @@ def initial_theta(net, init, init_scale, seed, chip):
     if init == "glorot":
         theta = np.zeros(net.parameters)
         p = 0
-        for n_in, n_out in net.layers:
-            weights = n_out * n_in
-            theta[p : p + weights] = np.sqrt(6.0 / (n_in + n_out)) * symmetric[p : p + weights]
-            p += weights + n_out
+        for weights, biases, fan_in, fan_out in net.weights:
+            theta[p : p + weights] = init_scale * np.sqrt(6.0 / (fan_in + fan_out)) * symmetric[p : p + weights]
+            p += weights + biases
         return theta
     raise ValueError(f'init is {init!r}; expected "uniform" or "glorot"')
 
@@ -161,7 +179,7 @@ def forward_trace(net, theta, x, neurons=None):
 
 def forward(net, theta, x, neurons=None):
     """Output f of the network for one sample x (n_in,): (n_out,)."""
-    return forward_trace(net, theta, x, neurons)[0][-1]
+    return net.outputs(theta, np.asarray(x)[None], ideal_neurons(net) if neurons is None else neurons)[0]
 
 
 def smoothed(y, label_smoothing):
@@ -201,8 +219,8 @@ def sample_cost_slope(net, f, y):
 def mean_cost(net, theta, x, y, neurons=None):
     """Mean cost of the samples x (n, n_in), y (n, n_out)."""
     total = 0.0
-    for x_i, y_i in zip(x, y, strict=True):
-        total = total + sample_cost(net, forward(net, theta, x_i, neurons), y_i)
+    for f, y_i in zip(net.outputs(theta, x, ideal_neurons(net) if neurons is None else neurons), y, strict=True):
+        total = total + sample_cost(net, f, y_i)
     return total / len(x)
 
 
@@ -225,11 +243,7 @@ def sample_gradient(net, theta, x, y, neurons):
 
 def gradient(net, theta, x, y, neurons=None):
     """True gradient of the mean cost over the samples x (n, n_in), y (n, n_out): float64[P]."""
-    neurons = ideal_neurons(net) if neurons is None else neurons
-    total = np.zeros(net.parameters)
-    for x_i, y_i in zip(x, y, strict=True):
-        total += sample_gradient(net, theta, x_i, y_i, neurons)
-    return total / len(x)
+    return net.mean_gradient(theta, x, y, ideal_neurons(net) if neurons is None else neurons)
 
 
 def complex_step_gradient(net, theta, x, y, neurons=None, step=1e-30):
@@ -265,6 +279,6 @@ def is_right(f, y):
 def accuracy(net, theta, x, y, neurons=None):
     """Fraction of the samples that are right."""
     right = 0
-    for x_i, y_i in zip(x, y, strict=True):
-        right += is_right(forward(net, theta, x_i, neurons), y_i)
+    for f, y_i in zip(net.outputs(theta, x, ideal_neurons(net) if neurons is None else neurons), y, strict=True):
+        right += is_right(f, y_i)
     return right / len(x)

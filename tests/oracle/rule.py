@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import philox
-from .network import ideal_neurons, initial_theta, mean_cost, neuron_spread, sample_gradient
+from .network import gradient, initial_theta, mean_cost, neuron_spread
 from .order import batch_indices
 from .perturb import perturbation
 
@@ -45,7 +45,7 @@ class Settings:
     spread: float = 0.0  # sigma_a of the neurons
     mismatch: float = 0.0  # of the perturbation amplitudes
     init: str = "uniform"  # or "glorot"
-    init_scale: float = 0.5
+    init_scale: float = 0.5  # the package starts glorot with 1
     # randomness
     seed: int = 0
     chip: int = 0
@@ -278,14 +278,12 @@ def backprop_train(
     if theta0 is None:
         theta0 = initial_theta(net, init, init_scale, seed, chip)
     theta = np.array(theta0, dtype=np.float64)
-    neurons = ideal_neurons(net)
     thetas = [theta]
     v = np.zeros(net.parameters)
     for n in range(steps):
-        g = np.zeros(net.parameters)
-        for i in batch_indices(order, seed, chip, n, batch, len(x_train)):
-            g += sample_gradient(net, theta, x_train[i], y_train[i], neurons)
-        v = momentum * v + (g / batch + weight_decay * theta)
+        samples = batch_indices(order, seed, chip, n, batch, len(x_train))
+        g = gradient(net, theta, x_train[samples], y_train[samples])
+        v = momentum * v + (g + weight_decay * theta)
         theta = theta - scheduled_eta(eta, schedule, schedule_steps, schedule_decay, n) * v
         thetas.append(theta)
     return np.array(thetas)
