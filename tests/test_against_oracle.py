@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import analogmgd as am
+from oracle import image as oimage
 from oracle import network as onet
 from oracle import rule as orule
 
@@ -29,11 +30,17 @@ def make_data(net, n=7):
 
 def both(net, steps, *, data=None, order="shuffle", rule=None, sigma_C=0.0, sigma_C_baseline=False, sigma_theta=0.0,
          spread=0.0, mismatch=0.0, init="uniform", chips=(3, CHIP), **extra):  # fmt: skip
-    """(run, history of chip CHIP) of the same configuration; every step recorded."""
-    sizes, hidden, output, cost, smoothing = NETS[net]
+    """(run, history of chip CHIP, oracle, data) of the same configuration; every step recorded.
+
+    net: a name in NETS, or a Network (then `data` has to be given, and its own `init` counts)."""
     rule = {"amplitude": 1e-2, "eta": 0.002, "tau_hp": 10.0, **(rule or {})}
+    if isinstance(net, am.Network):
+        network, oracle = net, oimage.net_of(net)
+    else:
+        sizes, hidden, output, cost, smoothing = NETS[net]
+        network = am.Network.mlp(sizes, hidden, output, cost=cost, label_smoothing=smoothing, init=init)
+        oracle = onet.Net(sizes, [hidden] * (len(sizes) - 2) + [output], cost.replace("-", "_"), smoothing)
     data = data or make_data(net)
-    network = am.Network.mlp(sizes, hidden, output, cost=cost, label_smoothing=smoothing, init=init)
     chip = am.Chip(
         network,
         device=am.device("ideal", sigma_theta=sigma_theta, amplitude_mismatch=mismatch),
@@ -47,11 +54,9 @@ def both(net, steps, *, data=None, order="shuffle", rule=None, sigma_C=0.0, sigm
     )  # fmt: skip
     settings = orule.Settings(
         band=BAND, seed=SEED, chip=CHIP, order=order, sigma_C=sigma_C, sigma_C_baseline=sigma_C_baseline,
-        sigma_theta=sigma_theta, spread=spread, mismatch=mismatch, init=init,
+        sigma_theta=sigma_theta, spread=spread, mismatch=mismatch, init=network.init,
         init_scale=network.init_scale, **rule,
     )  # fmt: skip
-    activations = [hidden] * (len(sizes) - 2) + [output]
-    oracle = onet.Net(sizes, activations, cost.replace("-", "_"), smoothing)
     return run, orule.simulate(oracle, data.x_train, data.y_train, settings, steps), oracle, data
 
 
