@@ -14,14 +14,17 @@ SOFT = {"cost": "cross-entropy", "label_smoothing": 0.1, "init": "glorot"}
 NETS = {
     # a pool of 2 x 2 that follows at once and drops a row; channels that are no multiple of four
     "max": am.Network(
-        [am.Conv2d(1, 6, 3, activation="tanh"), am.MaxPool2d(2), am.Conv2d(6, 5, 2), am.Flatten(), am.Dense(5, 3, "linear")],
+        [
+            am.Conv2d(1, 6, 3, activation="tanh"), am.MaxPool2d(2), am.Conv2d(6, 5, 2), am.Flatten(),
+            am.Dense(5, 3, "linear"),
+        ],
         input_shape=(1, 7, 7), **SOFT,
     ),
     # padding, strides, kernels that are not square, a pool of its own
     "odd": am.Network(
         [
             am.Conv2d(2, 4, (3, 2), stride=2, padding=1, activation="sigmoid"), am.AvgPool2d(3, stride=1),
-            am.Conv2d(4, 3, (1, 2), activation="linear"), am.Dense(6, 5, "tanh"), am.Dense(5, 2, "sigmoid"),
+            am.Conv2d(4, 3, (1, 2), activation="linear"), am.Dense(12, 5, "tanh"), am.Dense(5, 2, "sigmoid"),
         ],
         input_shape=(2, 7, 8),
     ),

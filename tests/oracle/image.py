@@ -129,9 +129,13 @@ def net_of(network):
     layers = []
     for layer in network.layers:
         kind = kinds[type(layer).__name__]
+        if kind is Dense and layers and not isinstance(layers[-1], Dense | Flatten):
+            layers.append(Flatten())  # the package's dense layers do so by themselves
         layers.append(kind(**{name: getattr(layer, name) for name in kind.__dataclass_fields__}))
     cost = network.cost.replace("-", "_")
     input_shape = getattr(network, "input_shape", None)
+    if input_shape is not None and isinstance(layers[0], Dense):
+        layers.insert(0, Flatten())
     if input_shape is None:
         sizes = (layers[0].n_in, *(layer.n_out for layer in layers))
         return Net(sizes, tuple(layer.activation for layer in layers), cost, network.label_smoothing)
