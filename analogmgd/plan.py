@@ -15,7 +15,15 @@ from .data import Dataset
 from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
-from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
+from .plan_checks import (
+    check_data,
+    check_faults,
+    check_latency,
+    check_memory,
+    check_pictures,
+    check_range,
+    check_streams,
+)
 from .readout import converted, reading
 from .rule import MGD
 
@@ -90,6 +98,7 @@ class Plan:
         check_data(config.chip, data)
         check_faults(config.chip)
         check_latency(config.chip, config.rule)
+        check_pictures(config)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -255,6 +264,10 @@ class Plan:
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
+        if self.kind == "columns":
+            rows += 8 + 16  # signs, and the weights of a layer for each lane
+            neurons += 32 * sum(math.prod(shape) + 200 for shape in self.chip.network.shapes)
+            neurons += 20 * self.rule.batch
         return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
 
     def evaluations(self, n: int) -> float:

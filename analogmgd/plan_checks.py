@@ -15,6 +15,7 @@ from .kernels.simd import WIDTH
 from .rule import MGD
 
 if TYPE_CHECKING:
+    from .config import Config
     from .plan import Plan
 
 STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
@@ -60,6 +61,31 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
     if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
+
+
+def check_pictures(config: Config) -> None:
+    """Raise ConfigError where a network of pictures meets what only other networks can do."""
+    chip, rule = config.chip, config.rule
+    if not chip.network.pictures or not isinstance(rule, MGD):
+        return
+    late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
+    for wrong, text in (
+        (rule.mode == "analog", 'rule.mode = "analog": must be "discrete"'),
+        (
+            rule.perturbation not in ("random", "walsh"),
+            f'rule.perturbation = "{rule.perturbation}": must be "random" or "walsh"',
+        ),
+        (
+            chip.device.amplitude_mismatch > 0,
+            f"device.amplitude_mismatch = {chip.device.amplitude_mismatch}: must be 0",
+        ),
+        (not chip.device.plain, f"device {chip.device.name!r}: must be ideal or noisy"),
+        (not chip.converters.plain, "converters: must have no bits"),
+        (chip.faults.any, "faults: must be none"),
+        (late, "chip.delay, chip.input_tau, device.write_steps: must be 0"),
+    ):
+        if wrong:
+            raise ConfigError(f"{text} with convolutions or pools")
 
 
 def check_memory(plan: Plan) -> None:
