@@ -116,6 +116,7 @@ def from_folder(files: Sequence[Path]) -> Iterator[tuple[str, str, bytes]]:
 
 def from_archive(path: Path) -> Iterator[tuple[str, str, bytes]]:
     """The same from an archive. Only plain files of the right names are read, and into memory."""
+    found: dict[str, bytes] = {}
     with damage(path), gzip.open(path) as file:
         stream = Bounded(path, file)
         with tarfile.open(fileobj=stream, mode="r|") as archive:  # type: ignore[call-overload]

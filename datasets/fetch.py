@@ -98,6 +98,7 @@ def read(item: Download, stream: IO[bytes], progress: Progress) -> None:
     try:
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
+        error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return  # there is no more: the checksum tells
         raise
