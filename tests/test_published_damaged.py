@@ -118,11 +118,12 @@ def test_idx_damaged(tmp_path, data, says):
     assert says in refused(images, tmp_path, data)
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_idx_claims_are_checked_before_memory_is_taken(tmp_path, pack):
-    header = bytes((0, 0, 8, 3)) + struct.pack(">3I", 2**32 - 1, 28, 28)
+@pytest.mark.parametrize(("pack", "says"), [(bytes, "is truncated"), (gzip.compress, "can hold")])
+@pytest.mark.parametrize("count", [2**18, 2**32 - 1])
+def test_idx_claims_are_checked_before_memory_is_taken(tmp_path, pack, says, count):
+    header = bytes((0, 0, 8, 3)) + struct.pack(">3I", count, 28, 28)
     tracemalloc.start()
-    refused(images, tmp_path, pack(header + bytes(10_000)))
+    assert says in refused(images, tmp_path, pack(header + bytes(10_000)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
@@ -235,11 +236,12 @@ GREEDY = {
 def test_greedy_pickles_take_little(name):
     began = time.monotonic()
     tracemalloc.start()
-    refused(read_batch, "data_batch_1", GREEDY[name], 3072)
+    line = refused(read_batch, "data_batch_1", GREEDY[name], 3072)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 200 * 2**20
     assert time.monotonic() - began < 120  # not for ever
+    assert ("opcodes" in line) == (name == "lists")
 
 
 def with_content(**content):
@@ -329,13 +331,21 @@ def test_members_that_are_no_files(tmp_path, kind):
 
 
 def test_sparse_members_claim_nothing(tmp_path):
-    """A file of zeros that is not in the archive."""
+    """A file of zeros that is not in the archive: 256 MiB, written as GNU tar does."""
     info = tarfile.TarInfo("data_batch_1.bin")
-    info.pax_headers = {"GNU.sparse.map": "0,1", "GNU.sparse.size": str(2**50), "GNU.sparse.numblocks": "1"}
-    path = tmp_path / "cifar-10-binary.tar.gz"
-    with tarfile.open(path, "w:gz", format=tarfile.PAX_FORMAT) as out:
-        out.addfile(info)
-    refused(cifar10.load, [path])
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[386:410] = b"%011o\0%011o\0" % (2**28, 0)  # data: none, at the end
+    header[483:495] = b"%011o\0" % 2**28
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    rest = gzip.decompress(tar_gz(members(1)))
+    path = file(tmp_path, gzip.compress(bytes(header) + rest), "cifar-10-binary.tar.gz")
+    with tarfile.open(path) as check:
+        first = check.getmembers()[0]
+        assert first.issparse()
+        assert first.size == 2**28
+    assert "has no data_batch_1" in refused(cifar10.load, [path])
 
 
 def test_archives_damaged(tmp_path):
