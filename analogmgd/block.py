@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .device_block import DeviceBlock
+from .device_block import DeviceBlock, arrays_of, picked
 from .faults import FaultBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
@@ -140,11 +140,13 @@ class Block:
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
-            every = (*lanes, *(chip.lanes if chip else ()))
+            every = [*lanes, *(a for a in arrays_of(chip.hardware if chip else ()) if a.ndim == 2)]
             own = {id(a): np.ascontiguousarray(a[:, 0]) for a in every}  # one array stays one
             self._copies = [(a, own[id(a)]) for a in (*state, *(chip.state if chip else ()))]
             lanes = tuple(own[id(a)] for a in lanes)
-        device = chip.arguments((lambda a: own[id(a)]) if self.alone else (lambda a: a)) if chip else ()
+        device = chip.hardware if chip else ()
+        if self.alone:
+            device = picked(device, lambda a: own[id(a)])
         self._before = (*tables, *lanes, device)
 
     def _prepare_backprop(self, rows) -> None:

@@ -12,6 +12,7 @@ from .device_draws import draws
 from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
 from .kernels import table as t
+from .kernels.hardware import Aging, Hardware, Latency
 from .plan import Plan
 from .readout import ReadoutBlock
 
@@ -21,7 +22,7 @@ SCRATCH_ROWS = 32  # parameters that are written together
 class DeviceBlock:
     """Devices whose writes are those of `kernels.pulse`; theta real[P, lanes] is changed to what they can hold.
 
-    drawn : what defines the devices, by name; arrays : all of them in the order of the kernel; state : what changes
+    drawn : what defines the devices, by name; hardware : all of them, for the kernel; state : what changes
     """
 
     def __init__(
@@ -66,29 +67,25 @@ class DeviceBlock:
         if faults is not None and len(faults.open):
             aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
-        self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
         self.state: tuple[np.ndarray, ...] = (
             self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
         )  # fmt: skip
-        self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
         names |= {"adc": self.readout.columns}
         self.drawn = {name: array for name, array in names.items() if len(array)}
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
-        self.late = latency_arrays(plan, rows)
-        ring, _, _, after, seen, target = self.late
-        self.state += (ring, after, seen, target)
-        self.lanes = (*self.arrays, *self.aging, *self.late, *self.readout.arrays, *self.state)
-        self._tables = plan.law, plan.about, plan.latency, plan.reading
-
-    def arguments(self, pick: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, ...]:
-        """The tuple `device` of the kernels, `pick` of every array with lanes."""
-        law, about, late, reading = self._tables
-        parts = zip((about, late, reading), (self.aging, self.late, self.readout.arrays), strict=True)
-        return (law, *map(pick, self.arrays), *((table, *map(pick, arrays)) for table, arrays in parts))
+        late = latency_of(plan, rows)
+        self.state += (late.ring, late.next, late.seen, late.target)
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
+        nu_plus, nu_minus, leak = map(copied, aging)
+        self.hardware = Hardware(
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.readout.arrays,
+        )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""
@@ -104,14 +101,27 @@ class DeviceBlock:
             held[:] = np.clip(drawn.low + level * one(plan.law[t.GRANULARITY]), drawn.low, drawn.high)
 
 
-def latency_arrays(plan: Plan, rows: Callable[..., np.ndarray]) -> tuple[np.ndarray, ...]:
-    """ring, words, values, next, seen, target of `kernels.latency`."""
+def arrays_of(part: Any) -> list[np.ndarray]:
+    """All arrays of a tuple of tuples."""
+    return [part] if isinstance(part, np.ndarray) else [array for each in part for array in arrays_of(each)]
+
+
+def picked(part: Any, pick: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The same tuple of tuples with `pick` of every array that has lanes: of two axes."""
+    if isinstance(part, np.ndarray):
+        return pick(part) if part.ndim == 2 else part
+    parts = [picked(each, pick) for each in part]
+    return type(part)(*parts) if parts else ()
+
+
+def latency_of(plan: Plan, rows: Callable[..., np.ndarray]) -> Latency:
+    """What comes late: `kernels.latency`."""
     chip, n = plan.chip, plan.n_params
     signs = plan.mgd is not None and plan.mgd.perturbation in ("random", "walsh")
     matched = chip.delay > 0 and chip.delay_matched
     slow = chip.network.n_in if chip.input_tau > 0 else 0
-    return (
-        rows(plan.delay), rows(4 + (n + 31) // 32 if matched and signs else 0, np.dtype(np.uint32)),
+    return Latency(
+        plan.latency, rows(plan.delay), rows(4 + (n + 31) // 32 if matched and signs else 0, np.dtype(np.uint32)),
         rows(n if matched and not signs else 0), rows(n if chip.device.write_steps > 0 else 0), rows(slow), rows(slow),
     )  # fmt: skip
 

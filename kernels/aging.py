@@ -1,8 +1,7 @@
 """What devices do by themselves between writes: drift with a power of time, and leak towards a rest.
 
-`aging` is a tuple of arrays, the lanes in the last axis: about float64[AGING] (no lanes), written int64[P or 0] (the
-step before which a device was last written), nu_plus, nu_minus, leak real[P or 0]. What a device holds is a function of
-its state when it was written and of the steps since, so nothing is added up and no chunk matters.
+`aging` is a `hardware.Aging`. What a device holds is a function of its state when it was written and of the steps
+since, so nothing is added up and no chunk matters.
 
 Drift: g(t) = g_w ((t - t_w + t0)/t0)^(-nu), of both conductances of a pair. Leak: w(t) = rest + (w - rest) exp(-(t -
 t_w)/lifetime).

@@ -312,7 +312,7 @@ def steps_values(
     cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
     real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
     y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
-    device: the arrays of devices that are not ideal (pulse.py), or ().
+    device: the devices and their readout where not ideal (hardware.py), or ().
     Probes: lanes, and rows per iteration of the call.
     """
     _steps_values(
