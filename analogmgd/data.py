@@ -292,7 +292,8 @@ def _published(name: str, data_dir: Any) -> Dataset:
     found = places.find(MODULES[name], data_dir)
     data, official = _read(name, found, found.stamp)
     if not official:
-        text = f"{name} in {found.files[0].parent}: not the official files (other checksums): say so with results"
+        what = f"not the official files (other checksums), {len(data.x_train)} + {len(data.x_test)} examples"
+        text = f"{name} in {found.files[0].parent}: {what}: say so with results"
         warnings.warn(text, AnalogMGDWarning, stacklevel=3)
     return data
 

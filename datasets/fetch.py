@@ -52,8 +52,9 @@ def download(item: Download, folder: Path, progress: Progress) -> Path:
     target, part = folder / item.file, folder / f"{item.file}.part"
     if target.is_file() and md5(target) == item.md5:
         return target
-    if shutil.disk_usage(folder).free < item.size:
-        raise FetchError(f"{folder} has no room for {item.file}: it takes {item.size} bytes")
+    missing = item.size - (part.stat().st_size if part.exists() else 0)
+    if shutil.disk_usage(folder).free < missing:
+        raise FetchError(f"{folder} has no room for {item.file}: {missing} bytes are to come")
     with part.open("ab") as stream:
         resumed = stream.tell() > 0
         receive(item, stream, part, progress)

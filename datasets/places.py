@@ -21,12 +21,17 @@ VARIABLE = "ANALOGMGD_DATA"
 class Place:
     """A folder that may hold the files.
 
-    own : whether the user points at it; only there files are taken that are not the official ones
+    cure : what to do about files of it that are damaged, where it is not a folder the user points at
     """
 
     folder: Path
     what: str
-    own: bool = False
+    cure: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether the user points at it: only there files are taken that are not the official ones."""
+        return not self.cure
 
 
 @dataclass(frozen=True)
@@ -61,20 +66,22 @@ def given_folder(path: Any, what: str) -> Path:
 def places(info: Info, data_dir: Any = None) -> list[Place]:
     """The folders to look into, in order: the user's, Debian's package, the cache. With data_dir no other."""
     if data_dir is not None:
-        return [Place(given_folder(data_dir, "data_dir"), "data_dir", own=True)]
+        return [Place(given_folder(data_dir, "data_dir"), "data_dir")]
     found = []
     if os.environ.get(VARIABLE):
-        found.append(Place(given_folder(os.environ[VARIABLE], VARIABLE), VARIABLE, own=True))
+        found.append(Place(given_folder(os.environ[VARIABLE], VARIABLE), VARIABLE))
     if info.package:
-        found.append(Place(Path(info.package_folder), f"Debian's package {info.package}"))
-    return [*found, Place(cache_folder(info.name), "the cache")]
+        cure = f"reinstall {info.package}, or name another folder with --data-dir or {VARIABLE}"
+        found.append(Place(Path(info.package_folder), f"Debian's package {info.package}", cure))
+    cure = f"`analogmgd datasets fetch {info.name}` gets it again"
+    return [*found, Place(cache_folder(info.name), "the cache", cure)]
 
 
 def locate(module: Any, data_dir: Any = None) -> Found | None:
     """The first place that has the files of a data set, or None; DataError where it has only some of them."""
     for place in places(module.INFO, data_dir):
         names = [place.folder, *(place.folder / name for name in module.FOLDERS if place.own)]
-        files = complete(group for folder in names for group in module.groups(folder))
+        files = complete((group for folder in names for group in module.groups(folder)), place.cure)
         if files is not None:
             return Found(place, files)
     return None
@@ -96,7 +103,7 @@ def read(module: Any, found: Found) -> tuple[dict[str, Any], bool]:
     return arguments | {"source": f"{module.INFO.source}; NOT the official files"}, False
 
 
-def complete(groups: Iterable[Sequence[Path]]) -> tuple[Path, ...] | None:
+def complete(groups: Iterable[Sequence[Path]], cure: str) -> tuple[Path, ...] | None:
     """The first group of files that are all there, or None; DataError where there are only parts of one."""
     part = None
     for group in groups:
@@ -106,7 +113,7 @@ def complete(groups: Iterable[Sequence[Path]]) -> tuple[Path, ...] | None:
         if there and part is None:
             part = there[0], next(path for path in group if path not in there)
     if part:
-        raise DataError(f"{part[0].parent} has {part[0].name} but not {part[1].name}: put it there too")
+        raise DataError(f"{part[0].parent} has {part[0].name} but not {part[1].name}: {cure or 'put it there too'}")
     return None
 
 
@@ -119,15 +126,11 @@ def official(info: Info, place: Place, sums: Mapping[str, tuple[str, str]]) -> b
     wrong = [name for name, (found, known) in sums.items() if found != known]
     if not wrong:
         return True
-    if len(wrong) < len(sums):
-        raise DataError(f"{wrong[0]} is damaged: its checksum is not the official one, as that of other files here is")
-    if not place.own:
-        if place.what == "the cache":
-            cure = f"`analogmgd datasets fetch {info.name}` replaces it"
-        else:
-            cure = f"reinstall {info.package}, or name another folder with --data-dir or {VARIABLE}"
-        raise DataError(f"{wrong[0]} is damaged: its checksum is not the official one; {cure}")
-    return False
+    if place.own and len(wrong) == len(sums):
+        return False
+    others = "" if len(wrong) == len(sums) else ", as that of other files here is"
+    cure = f": {place.cure}" if place.cure else ""
+    raise DataError(f"{wrong[0]} is damaged, its checksum is not the official one{others}{cure}")
 
 
 def elsewhere(module: Any) -> Found | None:

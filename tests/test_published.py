@@ -227,18 +227,20 @@ def test_one_file_that_differs_is_damaged(tmp_path, home, monkeypatch):
     write_fashion(tmp_path / "f", [*fashion()[:3], fashion(1)[3]])
     bless_fashion(monkeypatch)
     line = failure("fashion_mnist", data_dir=tmp_path / "f")
-    assert "t10k-labels-idx1-ubyte.gz is damaged: its checksum" in line
+    assert "t10k-labels-idx1-ubyte.gz is damaged, its checksum" in line
     batches = cifar()
     batches[2] = cifar(1)[2]
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(archive(batches))
     bless_cifar(monkeypatch)
-    assert "data_batch_3.bin is damaged: its checksum" in failure("cifar10", data_dir=tmp_path)
+    assert "data_batch_3.bin is damaged, its checksum" in failure("cifar10", data_dir=tmp_path)
 
 
 def test_the_cache_and_debian_hold_official_files_only(tmp_path, home):
     cache, debian = home
     write_fashion(cache / "fashion_mnist")
-    assert "`analogmgd datasets fetch fashion_mnist` replaces it" in failure("fashion_mnist")
+    assert "`analogmgd datasets fetch fashion_mnist` gets it again" in failure("fashion_mnist")
+    (cache / "fashion_mnist" / "t10k-labels-idx1-ubyte.gz").unlink()  # of a download that broke off
+    assert "fetch fashion_mnist` gets it again" in failure("fashion_mnist")
     write_fashion(debian)
     assert "reinstall dataset-fashion-mnist" in failure("fashion_mnist")
     assert is_fashion(load("fashion_mnist", data_dir=debian), fashion())
