@@ -8,6 +8,7 @@ import analogmgd as am
 from oracle import device as oracle
 from oracle import philox
 from oracle.disturb import disturbed
+from oracle.faults import lives
 
 NET = am.Network.mlp([3, 4, 2], "tanh")
 LAYERS, P = [(3, 4), (4, 2)], 26
@@ -52,7 +53,7 @@ def test_every_write_is_that_of_the_equations(name, tau_theta, endurance):
     """First all pulses, then what they do to the others; pulses are counted where they were given."""
     device = CASES[name].replace(half_select=0.02, max_pulses=20)
     rule = am.MGD(eta=0.2, amplitude=0.05, tau_theta=tau_theta)
-    faults = am.Faults(endurance=endurance)
+    faults = am.Faults(endurance=endurance, endurance_spread=0.4 if endurance else 0.0)
     run = train(device, rule, 60, [3, 20], faults=faults)
     s, slots, moved = settings_of(device), device.max_pulses + 2, 0
     for lane, chip in enumerate([3, 20]):
@@ -60,7 +61,7 @@ def test_every_write_is_that_of_the_equations(name, tau_theta, endurance):
         theta, G = run.record["theta"][:, lane], run.record["gradient"][:, lane]
         kept = device.write_noise * device.dw_min * philox.normals(SEED, chip, DEVICE, 40 * BLOCKS, P)
         state, carry, counted = theta[0] - kept, np.zeros(P), np.zeros(P)
-        life = np.full(P, np.inf if endurance is None else endurance)
+        life = np.full(P, np.inf) if endurance is None else lives(P, SEED, chip, endurance, 0.4)
         for n in range(60):
             if (n + 1) % tau_theta:
                 assert np.array_equal(theta[n + 1], theta[n])
