@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from .device_needs import missing
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
 from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
@@ -160,6 +161,8 @@ class Device(Settings):
             raise ValueError(f"write_noise = {self.write_noise}: counts in dw_min, which is not given")
         if self.ages and self.mapping != "one-sided" and self.w_max is None:
             raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
+        if (needed := missing(self)) is not None:
+            raise ValueError(needed)
         if self.write == "pulsed":
             self._check_model()
         return self
@@ -169,8 +172,6 @@ class Device(Settings):
         if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
             low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
             raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
-        if self.model != "soft-bounds-reference" and (self.reference != 0 or self.reference_spread > 0):
-            raise ValueError(f'reference = {self.reference!r} needs model = "soft-bounds-reference"')
         if self.c2c_additive and self.model in ("exponential", "power"):
             raise ValueError(f'c2c_additive = true: not for model = "{self.model}"')
         if self.model == "exponential" and self.z_scale == 0 and self.a_up == self.a_down == 0:
