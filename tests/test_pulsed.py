@@ -44,6 +44,7 @@ CASES = {
     "nearest": am.device("ecram", rounding="nearest", dw_min=0.01),
     "carried": am.device("reram-es", rounding="carried", max_pulses=3),
     "soft bounds": am.Device(model="soft-bounds", dw_min=0.01, w_min=-1, w_max=1, c2c=0.5, write_noise=2.0),
+    "rates of either sign": am.device("reram-es", g_up=-3.0, a_up=0.05, g_down=2.0, c2c=0.4),
     "of the state": am.device("reram-es", c2c=0.6, c2c_floor=0.042, c2c_slope=0.108),
 }
 RULES = {
