@@ -84,7 +84,13 @@ def test_what_it_says(fitted):
     )
     lines = table.splitlines()
     assert lines[0].split() == ["model", "rms", "rms", "response", "parameters", "criterion"]
-    assert sorted(line.split()[0] for line in lines[1:]) == ["constant", "exponential", "linear", "power", "soft-bounds"]
+    assert sorted(line.split()[0] for line in lines[1:]) == [
+        "constant",
+        "exponential",
+        "linear",
+        "power",
+        "soft-bounds",
+    ]
     assert lines[1].split()[0] == "linear"
     assert "chosen by its criterion: linear" in chosen
     assert f"wrote {folder / 'own.toml'}\nwrote {folder / 'fit.png'}\n" in chosen
