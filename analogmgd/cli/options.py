@@ -117,7 +117,10 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--clip", "rule.clip", NUMBER, "largest |C_ac| that is let through"),
     ),
     "Hardware": (
-        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`; --set device.c2c=0 changes it"),
+        Setting(
+            "--device", "device.name", "NAME|FILE.toml",
+            "preset, see `analogmgd devices`, or file with a table [device]; --set device.c2c=0 changes it", str,
+        ),
         Setting("--device-scale", "device.scale", NUMBER, "theta per w of the devices"),
         Setting("--write", "device.write", "WORD", "ideal, noisy, quantised, pulsed; by default what the device says"),
         Setting("--levels", "device.levels", WHOLE, "of quantised writes"),
