@@ -15,6 +15,7 @@ from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
 from .plan import Plan
 from .readout import ReadoutBlock
+from .wire_block import WireBlock
 
 SCRATCH_ROWS = 32  # parameters that are written together
 
@@ -33,6 +34,7 @@ class DeviceBlock:
         theta: np.ndarray,
         rows: Callable[..., np.ndarray],
         faults: FaultBlock | None = None,
+        gain: np.ndarray | None = None,
     ) -> None:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
@@ -79,9 +81,15 @@ class DeviceBlock:
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target)
+        self.wires: WireBlock | None = None
+        if plan.wired and gain is not None:
+            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.state += self.wires.state
+            self.counts |= self.wires.counts
         self.hardware = Hardware(
             plan.law, self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi,
             Aging(plan.about, self.written, *map(copied, aging)), late, self.readout.arrays,
+            self.wires.parts if self.wires else (),
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

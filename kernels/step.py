@@ -22,6 +22,7 @@ from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
+from .wires import own_of, wires_after, wires_on, wires_start
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
 C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
@@ -137,15 +138,17 @@ def make_steps(form: int):
         epoch, position, keys_epoch = next_samples(
             epoch, position, np.int64(-1), shuffled, n_train, width, seed, ids, keys, ahead
         )
-        if form == GAINS:
-            for p in range(n_params):
-                for v in range(0, lanes_of(theta), width_of(theta)):
-                    store(applied, p, v, load(gain, p, v) * amplitude)
+        (own,) = own_of(theta, device)
+        unit = np.int64(1) if analog else tau_theta
+        wires_start(n0, unit, ids, theta, gain, layers, device)
+        solved = True  # anew, what a perturbation amounts to
 
         for n in range(n0, n1):
-            hold_on(n, theta, device)
-            settle_on(n, since_theta, theta, device)
+            hold_on(n, own, device)
+            settle_on(n, since_theta, own, device)
             changed = since_x == 0
+            measured = changed or (not analog and since_theta == seen_from(device))
+            solved = wires_on(n, since_theta, measured, unit, ids, theta, gain, layers, device) or solved
             if changed or n == n0:
                 for b in range(batch):
                     copy_row(ahead, b, index, b)
@@ -169,15 +172,19 @@ def make_steps(form: int):
                         kind, n, k, turn, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple, wave,
                         phase_sin, phase_cos, scratch, many, values,
                     )  # fmt: skip
-                    for p in range(gain.shape[0]):
-                        for v in range(0, lanes_of(theta), width_of(theta)):
-                            store(applied, p, v, load(gain, p, v) * load(values, p, v))
+                    solved = True
                 elif kind == t.RANDOM:
                     cached = random_words(k, n_params, seed, ids, cache, cached, words)
                 else:
                     walsh_words(k, n_params, words)
+            if solved and form != CODES:
+                for p in range(gain.shape[0]):
+                    for v in range(0, lanes_of(theta), width_of(theta)):
+                        size = load(gain, p, v)
+                        store(applied, p, v, size * amplitude if form == GAINS else size * load(values, p, v))
+            solved = False
 
-            need_baseline = not analog and not antithetic and (changed or since_theta == seen_from(device))
+            need_baseline = measured and not analog and not antithetic
             forward = PAIR if need_baseline else (ANTITHETIC if antithetic else SINGLE)
             for v in range(0, lanes_of(signal), width_of(signal)):
                 store(signal, C_PLUS, v, 0.0)
@@ -237,9 +244,10 @@ def make_steps(form: int):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
-                before_write(theta, device)
-                write_on(n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
-                after_write(theta, device)
+                before_write(own, device)
+                write_on(n, own, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
+                after_write(own, device)
+                solved = wires_after(n, n + 1 < n1, unit, ids, theta, gain, layers, device)
 
             since_x += 1
             if since_x == tau_x:
