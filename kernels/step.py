@@ -22,7 +22,7 @@ from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
-from .wires import own_of, wires_after, wires_on, wires_start
+from .wires import own_of, wires_after, wires_middle, wires_on, wires_perturb, wires_start
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
 C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
@@ -182,6 +182,8 @@ def make_steps(form: int):
                     for v in range(0, lanes_of(theta), width_of(theta)):
                         size = load(gain, p, v)
                         store(applied, p, v, size * amplitude if form == GAINS else size * load(values, p, v))
+            if solved or since_p == 0:
+                wires_perturb(n, signs, words, values, amplitude, ids, applied, layers, device)
             solved = False
 
             need_baseline = measured and not analog and not antithetic
@@ -189,6 +191,7 @@ def make_steps(form: int):
             for v in range(0, lanes_of(signal), width_of(signal)):
                 store(signal, C_PLUS, v, 0.0)
                 store(signal, C_MINUS, v, 0.0)
+            wires_middle(True, theta, device)
             for b in range(batch):
                 if batch > 1:
                     gather(xs, index, b, work)
@@ -198,6 +201,7 @@ def make_steps(form: int):
                 network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
                     add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)
+            wires_middle(False, theta, device)
             if batch > 1:
                 for v in range(0, lanes_of(signal), width_of(signal)):
                     store(signal, C_PLUS, v, load(signal, C_PLUS, v) * share)

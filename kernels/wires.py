@@ -18,10 +18,12 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import drifted
+from .dense import sign_word
 from .elimination import G, M, S, solve_array
 from .hardware import lacks
 from .jit import FLAGS, inner, leaf
-from .simd import any_lane, at, filled, fma, lanes_of, load, put, store, to_float, where, width_of
+from .latency import copy_rows
+from .simd import any_lane, at, filled, flip, fma, lanes_of, load, put, store, to_float, where, width_of
 from .table import (
     AGE_EVERY,
     BIAS_ROWS,
@@ -143,8 +145,9 @@ def cell(i, j, layers, q):
 
 
 @inner
-def solve_tile(k, lane, conductances, sensitive, layers, wires):
-    """cells of `wires` from array k of a chip. An array wider than high is turned: rows become columns, from the end."""
+def solve_tile(k, lane, conductances, delta, part, sensitive, layers, wires):
+    """cells of `wires` from array k of a chip, its devices `conductances` + part delta. An array wider than high is
+    turned: rows become columns, from the end."""
     about, tiles, cells = wires.about, wires.tiles, wires.cells
     q, i0, j0 = tiles[k * TILE + TILE_LAYER], tiles[k * TILE + TILE_ROW], tiles[k * TILE + TILE_COLUMN]
     rows, columns = tiles[k * TILE + TILE_ROWS], tiles[k * TILE + TILE_COLUMNS]
@@ -152,51 +155,50 @@ def solve_tile(k, lane, conductances, sensitive, layers, wires):
     turned = columns > rows
     for i in range(rows):
         for j in range(columns):
-            value = np.float64(at(conductances, cell(i0 + i, j0 + j, layers, q), lane))
+            p = cell(i0 + i, j0 + j, layers, q)
+            value = np.float64(at(conductances, p, lane))
+            if part != 0.0:
+                value += part * np.float64(at(delta, p, lane))
             if turned:
                 put(g, columns - 1 - j, rows - 1 - i, value)
             else:
                 put(g, i, j, value)
-    if turned:
-        rows, columns = columns, rows
-        solve_array(
-            cells, rows, columns, about[COLUMN_R], about[SENSE_R], about[SENSED_BOTH] > 0.0, about[ROW_R],
-            about[SOURCE_R], about[DRIVEN_BOTH] > 0.0, sensitive, wires.work, wires.stack,
-        )  # fmt: skip
-    else:
-        solve_array(
-            cells, rows, columns, about[ROW_R], about[SOURCE_R], about[DRIVEN_BOTH] > 0.0, about[COLUMN_R],
-            about[SENSE_R], about[SENSED_BOTH] > 0.0, sensitive, wires.work, wires.stack,
-        )  # fmt: skip
+    a, b = (COLUMN_R, ROW_R) if turned else (ROW_R, COLUMN_R)
+    c, d = (SENSE_R, SOURCE_R) if turned else (SOURCE_R, SENSE_R)
+    e, f = (SENSED_BOTH, DRIVEN_BOTH) if turned else (DRIVEN_BOTH, SENSED_BOTH)
+    solve_array(
+        cells, columns if turned else rows, rows if turned else columns, about[a], about[c], about[e] > 0.0, about[b],
+        about[d], about[f] > 0.0, sensitive, wires.work, wires.stack,
+    )  # fmt: skip
 
 
 @inner
-def take(k, lane, sign, slopes, out, layers, wires):
-    """out += sign M of array k, and its S into `slopes` where that has rows, from `cells`."""
-    tiles, found, slope = wires.tiles, wires.cells[M], wires.cells[S]
+def matrices(lane, delta, part, sensitive, out, layers, wires):
+    """out float64[P] <- M_plus - M_minus of the arrays of a chip, S into plus and minus if `sensitive`.
+
+    The conductances are g_plus and g_minus, with a part of delta on the one and less on the other.
+    """
+    tiles = wires.tiles
     real = wires.own.dtype.type
-    q, i0, j0 = tiles[k * TILE + TILE_LAYER], tiles[k * TILE + TILE_ROW], tiles[k * TILE + TILE_COLUMN]
-    rows, columns = tiles[k * TILE + TILE_ROWS], tiles[k * TILE + TILE_COLUMNS]
-    turned = columns > rows
-    for i in range(rows):
-        for j in range(columns):
-            a, b = (columns - 1 - j, rows - 1 - i) if turned else (i, j)
-            p = cell(i0 + i, j0 + j, layers, q)
-            out[p] += sign * at(found, a, b)
-            if slopes.shape[0] > 0:
-                put(slopes, p, lane, real(at(slope, a, b)))
-
-
-@inner
-def matrices(lane, sensitive, out, layers, wires):
-    """out float64[P] <- M_plus - M_minus of the arrays of a chip, from g_plus and g_minus; S into plus and minus."""
     for p in range(out.shape[0]):
         out[p] = 0.0
-    for k in range(wires.tiles.shape[0] // TILE):
-        solve_tile(k, lane, wires.g_plus, sensitive, layers, wires)
-        take(k, lane, 1.0, wires.plus if sensitive else wires.middle[:0], out, layers, wires)
-        solve_tile(k, lane, wires.g_minus, sensitive, layers, wires)
-        take(k, lane, -1.0, wires.minus if sensitive else wires.middle[:0], out, layers, wires)
+    for side in range(2):
+        conductances = wires.g_plus if side == 0 else wires.g_minus
+        slopes = wires.plus if side == 0 else wires.minus
+        sign = 1.0 if side == 0 else -1.0
+        for k in range(tiles.shape[0] // TILE):
+            solve_tile(k, lane, conductances, delta, sign * part, sensitive, layers, wires)
+            found, slope = wires.cells[M], wires.cells[S]
+            q, i0, j0 = tiles[k * TILE + TILE_LAYER], tiles[k * TILE + TILE_ROW], tiles[k * TILE + TILE_COLUMN]
+            rows, columns = tiles[k * TILE + TILE_ROWS], tiles[k * TILE + TILE_COLUMNS]
+            turned = columns > rows
+            for i in range(rows):
+                for j in range(columns):
+                    a, b = (columns - 1 - j, rows - 1 - i) if turned else (i, j)
+                    p = cell(i0 + i, j0 + j, layers, q)
+                    out[p] += sign * at(found, a, b)
+                    if sensitive:
+                        put(slopes, p, lane, real(at(slope, a, b)))
 
 
 @inner
@@ -244,7 +246,7 @@ def solve_chip(n, lane, first, unit, theta, gain, layers, device):
     wires = device.wires
     exact = wires.exact
     real = theta.dtype.type
-    matrices(lane, True, exact, layers, wires)
+    matrices(lane, gain, 0.0, True, exact, layers, wires)
     if not first and wires.about[EXACT] == 0.0:
         error = error_of(lane, theta, layers, wires)
         put(wires.worst, 0, lane, max(at(wires.worst, 0, lane), error))
@@ -267,6 +269,10 @@ def solve_chip(n, lane, first, unit, theta, gain, layers, device):
                 put(wires.base, p, lane, seen if wires.about[EXACT] > 0.0 else real(exact[p] - own))
                 change = real(0.5 * (up + down))
                 put(gain, p, lane, change * at(wires.mismatch, p, lane) if wires.mismatch.shape[0] > 0 else change)
+            if wires.about[BIAS_ROWS] == 0.0 and wires.about[EXACT] > 0.0:  # else `see` does it
+                p = layers[q, BIASES] + j
+                put(theta, p, lane, at(wires.own, p, lane))
+                put(wires.base, p, lane, at(wires.own, p, lane))
 
 
 @inner
@@ -293,6 +299,53 @@ def solve_chips(n, everyone, first, unit, ids, theta, gain, layers, device):
             same_as_left(lane, theta, gain, wires)
         else:
             solve_chip(n, lane, first, unit, theta, gain, layers, device)
+
+
+@inner
+def perturb_chip(lane, antithetic, applied, layers, wires):
+    """applied, the change of the conductances, becomes that of what the network sees: the change of M.
+
+    Antithetic: half of what lies between both, and their mean in `middle`.
+    """
+    real = applied.dtype.type
+    matrices(lane, applied, 0.5, False, wires.other, layers, wires)
+    if antithetic:
+        matrices(lane, applied, -0.5, False, wires.exact, layers, wires)
+    for q in range(layers.shape[0]):
+        for j in range(layers[q, N_OUT]):
+            for i in range(layers[q, N_IN] + np.int64(wires.about[BIAS_ROWS])):
+                p = cell(i, j, layers, q)
+                if antithetic:
+                    put(wires.middle, p, lane, real(0.5 * (wires.other[p] + wires.exact[p])))
+                    put(applied, p, lane, real(0.5 * (wires.other[p] - wires.exact[p])))
+                else:
+                    put(applied, p, lane, real(wires.other[p] - np.float64(at(wires.base, p, lane))))
+
+
+@inner
+def perturb_chips(n, signs, words, values, amplitude, ids, applied, layers, device):
+    """applied <- what theta_ac changes of what the network sees, exactly; `signs`: but for its sign in `words`."""
+    wires = device.wires
+    antithetic = wires.middle.shape[0] > 0
+    look(n, device)
+    for p in range(applied.shape[0]):
+        for v in range(0, lanes_of(applied), width_of(applied)):
+            d = flip(filled(amplitude, applied), sign_word(words, p, v)) if signs else load(values, p, v)
+            store(applied, p, v, d * load(wires.mismatch, p, v) if wires.mismatch.shape[0] > 0 else d)
+            if antithetic:
+                store(wires.middle, p, v, load(wires.base, p, v))
+    for lane in range(lanes_of(applied)):
+        if lane > 0 and at(ids, 0, lane) == at(ids, 0, lane - 1):
+            for p in range(applied.shape[0]):
+                put(applied, p, lane, at(applied, p, lane - 1))
+                if antithetic:
+                    put(wires.middle, p, lane, at(wires.middle, p, lane - 1))
+        else:
+            perturb_chip(lane, antithetic, applied, layers, wires)
+    if signs:
+        for p in range(applied.shape[0]):
+            for v in range(0, lanes_of(applied), width_of(applied)):
+                store(applied, p, v, flip(load(applied, p, v), sign_word(words, p, v)))
 
 
 @leaf
@@ -381,5 +434,37 @@ def _wires_after(n, goes_on, unit, ids, theta, gain, layers, device):
             return True
         see(n, theta, device)
         return False
+
+    return body
+
+
+def wires_perturb(n, signs, words, values, amplitude, ids, applied, layers, device):
+    """`perturb_chips`, with wires that are solved exactly."""
+
+
+@overload(wires_perturb, jit_options=FLAGS)
+def _wires_perturb(n, signs, words, values, amplitude, ids, applied, layers, device):
+    if lacks(device, "wires"):
+        return lambda n, signs, words, values, amplitude, ids, applied, layers, device: None
+
+    def body(n, signs, words, values, amplitude, ids, applied, layers, device):
+        if device.wires.about[EXACT] > 0.0:
+            perturb_chips(n, signs, words, values, amplitude, ids, applied, layers, device)
+
+    return body
+
+
+def wires_middle(there, theta, device):
+    """Where both ways of an exact perturbation are evaluated: theta is their mean while they are, and goes back."""
+
+
+@overload(wires_middle, jit_options=FLAGS)
+def _wires_middle(there, theta, device):
+    if lacks(device, "wires"):
+        return lambda there, theta, device: None
+
+    def body(there, theta, device):
+        middle = device.wires.middle
+        copy_rows(middle if there else device.wires.base, theta, middle.shape[0])
 
     return body
