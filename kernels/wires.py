@@ -108,6 +108,18 @@ def looked_at(n, device):
 
 
 @inner
+def look(n, device):
+    """g_plus, g_minus <- `pair` at step n."""
+    wires = device.wires
+    held_at = looked_at(n, device)
+    for p in range(wires.own.shape[0]):
+        for v in range(0, lanes_of(wires.own), width_of(wires.own)):
+            plus, minus = pair(held_at, device, p, v)
+            store(wires.g_plus, p, v, plus)
+            store(wires.g_minus, p, v, minus)
+
+
+@inner
 def see(n, theta, device):
     """theta <- base + plus g_plus - minus g_minus."""
     wires = device.wires
@@ -118,24 +130,11 @@ def see(n, theta, device):
                 slope = where(own < 0.0, load(wires.minus, p, v), load(wires.plus, p, v))
                 store(theta, p, v, fma(slope, own, load(wires.base, p, v)))
         return
-    held_at = looked_at(n, device)
+    look(n, device)
     for p in range(theta.shape[0]):
         for v in range(0, lanes_of(theta), width_of(theta)):
-            plus, minus = pair(held_at, device, p, v)
-            rest = fma(-load(wires.minus, p, v), minus, load(wires.base, p, v))
-            store(theta, p, v, fma(load(wires.plus, p, v), plus, rest))
-
-
-@inner
-def look(n, device):
-    """g_plus, g_minus <- `pair` at step n."""
-    wires = device.wires
-    held_at = looked_at(n, device)
-    for p in range(wires.own.shape[0]):
-        for v in range(0, lanes_of(wires.own), width_of(wires.own)):
-            plus, minus = pair(held_at, device, p, v)
-            store(wires.g_plus, p, v, plus)
-            store(wires.g_minus, p, v, minus)
+            rest = fma(-load(wires.minus, p, v), load(wires.g_minus, p, v), load(wires.base, p, v))
+            store(theta, p, v, fma(load(wires.plus, p, v), load(wires.g_plus, p, v), rest))
 
 
 @leaf
