@@ -145,10 +145,12 @@ def known_keys() -> list[str]:
     from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
+    from analogmgd.wires import Wires
 
     parts: dict[str, Iterable[str]] = {
         "network": ["sizes", "activation", "output", *Network.model_fields],
         "device": Device.model_fields,
+        "wires": Wires.model_fields,
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
         "faults": Faults.model_fields,
