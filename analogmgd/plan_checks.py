@@ -10,12 +10,12 @@ import psutil  # type: ignore[import-untyped]
 
 from .chip import Chip
 from .data import Dataset
+from .device_extras import element_size
 from .errors import ConfigError
 from .kernels.simd import WIDTH
 from .rule import MGD
 
 if TYPE_CHECKING:
-    from .config import Config
     from .plan import Plan
 
 STREAM_LIMIT = 2**61  # an index of random words must stay below 2**63
@@ -42,8 +42,18 @@ def check_faults(chip: Chip) -> None:
     problem = chip.faults.check([(layer.rows, layer.columns) for layer in net.arrays], net.n_params)
     if problem is None and chip.faults.devices and chip.device.w_max is None:
         problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is None and chip.device.digital_biases:
+        biases = {p for first, last in bias_ranges(chip) for p in range(first, last)}
+        held = [p for p, _, _ in chip.faults.stuck if p in biases]
+        problem = f"faults.stuck: parameter {held[0]}: is a bias, and device.digital_biases = true" if held else None
     if problem is not None:
         raise ConfigError(problem)
+
+
+def bias_ranges(chip: Chip) -> list[tuple[int, int]]:
+    """First and last + 1 of the biases of each layer."""
+    ends = np.cumsum([(layer.n_in + 1) * layer.n_out for layer in chip.network.layers]).tolist()
+    return [(end - layer.n_out, end) for end, layer in zip(ends, chip.network.layers, strict=True)]
 
 
 def check_latency(chip: Chip, rule: Any) -> None:
@@ -63,29 +73,45 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
 
 
-def check_pictures(config: Config) -> None:
+def check_pictures(plan: Plan) -> None:
     """Raise ConfigError where a network of pictures meets what only other networks can do."""
-    chip, rule = config.chip, config.rule
-    if not chip.network.pictures or not isinstance(rule, MGD):
+    mgd, chip = plan.mgd, plan.chip
+    if not chip.network.pictures or mgd is None:
         return
-    late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
     for wrong, text in (
-        (rule.mode == "analog", 'rule.mode = "analog": must be "discrete"'),
+        (mgd.mode == "analog", 'rule.mode = "analog": must be "discrete"'),
+        (not plan.signs, f'rule.perturbation = "{mgd.perturbation}": must be "random" or "walsh"'),
         (
-            rule.perturbation not in ("random", "walsh"),
-            f'rule.perturbation = "{rule.perturbation}": must be "random" or "walsh"',
+            not plan.exact or plan.physical,
+            f"device {chip.device.name!r}, converters, wires, faults, latency: must be ideal, but for device.sigma_theta, "
+            "converters.sigma_C, neuron.spread,",
         ),
-        (
-            chip.device.amplitude_mismatch > 0,
-            f"device.amplitude_mismatch = {chip.device.amplitude_mismatch}: must be 0",
-        ),
-        (not chip.device.plain, f"device {chip.device.name!r}: must be ideal or noisy"),
-        (not chip.converters.plain, "converters: must have no bits"),
-        (chip.faults.any, "faults: must be none"),
-        (late, "chip.delay, chip.input_tau, device.write_steps: must be 0"),
     ):
         if wrong:
             raise ConfigError(f"{text} with convolutions or pools")
+
+
+def check_cost_noise(plan: Plan) -> None:
+    """Raise ConfigError where 1/f noise ends before it begins."""
+    slowest = plan.chip.converters.cost_flicker_slowest
+    if plan.mgd and plan.chip.converters.cost_flicker > 0 and slowest < plan.iteration_seconds:
+        raise ConfigError(f"converters.cost_flicker_slowest = {slowest:g}: must be at least the time of a step, "
+                          f"{plan.iteration_seconds:.3g} s")  # fmt: skip
+
+
+def check_element(plan: Plan) -> None:
+    """Raise ConfigError where the element leaves nothing of the perturbation, or turns it round."""
+    device, mgd = plan.chip.device, plan.mgd
+    if mgd is None or device.exact_element:
+        return
+    amplitude = mgd.amplitude
+    if mgd.perturbation in ("gaussian", "sinusoid"):
+        amplitude = device.perturbation_range or amplitude
+    size = element_size(plan.chip, amplitude)
+    if size <= 0:
+        key = "bits" if device.perturbation_bits is not None and device.perturbation_cubic >= 0 else "cubic"
+        raise ConfigError(f"device.perturbation_{key} = {getattr(device, f'perturbation_{key}'):g}: "
+                          f"a perturbation of {amplitude:g} becomes {size:.3g}: must be greater than 0")  # fmt: skip
 
 
 def check_memory(plan: Plan) -> None:
@@ -112,7 +138,7 @@ def check_range(plan: Plan) -> None:
         "rule.weight_decay": rule.weight_decay,
         "network.init_scale": chip.network.init_scale,
         "neuron.spread": chip.neuron.spread,
-        "converters.sigma_C": chip.converters.sigma_C,
+        **{f"converters.{name}": abs(value) for name, value in chip.converters if isinstance(value, float)},
         "device.sigma_theta": chip.device.sigma_theta,
         "device.amplitude_mismatch": chip.device.amplitude_mismatch,
         **device_range(plan),
@@ -144,7 +170,7 @@ def check_streams(plan: Plan) -> None:
     """The index of every random word must be one."""
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
-    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch)
+    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch, 128)  # the noise of the cost takes less than 128
     if plan.run.steps * words_a_step > STREAM_LIMIT:
         most = STREAM_LIMIT // words_a_step
         raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

@@ -92,8 +92,9 @@ RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a
     COST_RANGE,
     COST_STEP,
     COST_CODE,
+    DIGITAL,
     READOUT,
-) = range(11)
+) = range(12)  # DIGITAL: 1 where the biases are not on the crossbar
 INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
 CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
 
@@ -129,3 +130,34 @@ ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of
 ) = range(20)
 ARRAY, MAX_POOL, AVG_POOL = range(3)
 NOTHING, MAX_OF_FOUR, MEAN_OF_FOUR = range(3)  # what follows a layer at once
+# about: float64[EXTRAS]; noise of the cost an iteration, half-select disturbance, the perturbing element
+(
+    FLICKER,  # rms of each process
+    WALK,  # rms of the step of the random walk
+    HUM,  # amplitude
+    HUM_TURNS,  # of the mains in an iteration, less whole ones
+    TELEGRAPH,  # half the height of the step
+    FLIP,  # its probability
+    HALF_SELECT,
+    ELEMENT_STEP,
+    ELEMENT_RANGE,
+    ELEMENT_CUBIC,
+    EXTRAS,
+) = range(11)
+# about: float64[WIRING], an array's wires; ohm times what a conductance of 1 in units of theta is in siemens
+(
+    ROW_R,
+    SOURCE_R,
+    DRIVEN_BOTH,
+    COLUMN_R,
+    SENSE_R,
+    SENSED_BOTH,
+    REFRESH,
+    TOLERANCE,
+    EXACT,
+    ONE_LINE,
+    BIAS_ROWS,
+    WIRING,
+) = range(12)
+# tiles: int64[tiles x TILE], arrays: the layer, what part of it
+TILE_LAYER, TILE_ROW, TILE_ROWS, TILE_COLUMN, TILE_COLUMNS, TILE = range(6)
