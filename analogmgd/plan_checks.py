@@ -52,8 +52,8 @@ def check_faults(chip: Chip) -> None:
 
 def bias_ranges(chip: Chip) -> list[tuple[int, int]]:
     """First and last + 1 of the biases of each layer."""
-    ends = np.cumsum([(layer.n_in + 1) * layer.n_out for layer in chip.network.layers]).tolist()
-    return [(end - layer.n_out, end) for end, layer in zip(ends, chip.network.layers, strict=True)]
+    ends = np.cumsum([(layer.rows + 1) * layer.columns for layer in chip.network.arrays]).tolist()
+    return [(end - layer.columns, end) for end, layer in zip(ends, chip.network.arrays, strict=True)]
 
 
 def check_latency(chip: Chip, rule: Any) -> None:
@@ -83,8 +83,8 @@ def check_pictures(plan: Plan) -> None:
         (not plan.signs, f'rule.perturbation = "{mgd.perturbation}": must be "random" or "walsh"'),
         (
             not plan.exact or plan.physical,
-            f"device {chip.device.name!r}, converters, wires, faults, latency: must be ideal, but for device.sigma_theta, "
-            "converters.sigma_C, neuron.spread,",
+            f"device {chip.device.name!r}, converters, wires, faults, latency: must be ideal (device.sigma_theta, "
+            "converters.sigma_C and neuron.spread may be more than 0)",
         ),
     ):
         if wrong:

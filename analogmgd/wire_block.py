@@ -37,7 +37,7 @@ def array_table(chip: Chip) -> np.ndarray:
     assert chip.wires is not None
     rows = [
         (q, i.start, i.stop - i.start, j.start, j.stop - j.start)
-        for q, layer in enumerate(chip.network.layers)
+        for q, layer in enumerate(chip.network.arrays)
         for i, j in tiles(layer.rows + bias_rows(chip), layer.columns, chip.wires.tile)
     ]
     return np.array(rows, np.int64)
@@ -141,7 +141,7 @@ def seen(chip: Chip, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:
     siemens = chip.wires.g_unit / chip.device.scale
     theta = plus - minus
     first = 0
-    for layer in chip.network.layers:
+    for layer in chip.network.arrays:
         last = first + layer.rows * layer.columns
         biases = slice(last, last + layer.columns)
         weights = slice(first, last)

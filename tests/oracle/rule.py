@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import philox
-from .network import Neurons, gradient, ideal_neurons, initial_theta, mean_cost, neuron_spread
+from .network import Neurons, gradient, initial_theta, mean_cost, neuron_spread
 from .order import batch_indices
 from .perturb import perturbation
 
