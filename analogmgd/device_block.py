@@ -87,11 +87,11 @@ class DeviceBlock:
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
+        nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi,
-            aging=Aging(plan.about, self.written, *map(copied, aging)), latency=late, readout=self.readout.arrays,
-            extras=extras.arrays,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.readout.arrays, extras.arrays,
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
