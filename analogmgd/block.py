@@ -138,7 +138,7 @@ class Block:
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
         self.devices = chip = (
-            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults) if plan.physical else None
+            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults, self.gain) if plan.physical else None
         )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
@@ -154,6 +154,8 @@ class Block:
         if self.alone:
             device = picked(device, lambda a: own[id(a)])
         self._before = (*tables, *lanes, device)
+        if chip and chip.wires:
+            self.advance(0, probe=False)  # what the network sees of the start
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -184,14 +186,15 @@ class Block:
         out = {}
         if len(self.neuron):
             out["neuron"] = self.neuron[:, : self.count].T.reshape(self.count, self.plan.n_neurons, 4)
-        if len(self.gain):
-            out["amplitude_gain"] = self.gain[:, : self.count].T
+        gain = self.devices.wires.mismatch if self.devices and self.devices.wires else self.gain
+        if len(gain):
+            out["amplitude_gain"] = gain[:, : self.count].T
         if self.devices:
             out |= {name: array[:, : self.count].T for name, array in self.devices.drawn.items()}
         return out
 
     def chips_counts(self) -> dict[str, np.ndarray]:
-        """pulses uint32[count, P] (or writes), saturated uint64[count, 3]; where there are such."""
+        """pulses uint32[count, P] (or writes), saturated uint64[count, 3], what wires count; where there are such."""
         counted = self.devices.counts if self.devices else {}
         return {name: np.ascontiguousarray(array[:, : self.count].T) for name, array in counted.items()}
 
@@ -240,8 +243,8 @@ class Block:
             0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
         )  # fmt: skip
-        if self.faults is not None and len(self.faults.open) and not ideal:
-            grad[self.faults.open] = 0
+        if not ideal:
+            grad = self._as_reached(grad)
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(samples.x))
 
     def sample_gradient(self, samples: Samples) -> np.ndarray:
@@ -251,7 +254,15 @@ class Block:
             self.plan.cost, self.plan.layers, self.neuron, self.theta, samples.x, samples.smoothed, self.index,
             self._scratch_x, self._scratch_y, *self._layers, grad,
         )  # fmt: skip
+        grad = self._as_reached(grad)
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(self.index))
+
+    def _as_reached(self, grad: np.ndarray) -> np.ndarray:
+        """The gradient to what a parameter can do, from that to what the network sees: none on open lines, and what
+        wires leave of it."""
+        if self.faults is not None and len(self.faults.open):
+            grad[self.faults.open] = 0
+        return self.devices.wires.left_of(grad) if self.devices and self.devices.wires else grad
 
     @cached_property
     def _scratch_x(self) -> np.ndarray:

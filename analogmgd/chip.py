@@ -10,6 +10,7 @@ from .devices import Device, device
 from .faults import Faults
 from .network import Network
 from .settings import NonNegative, Positive, Real, Settings, number, whole
+from .wires import Wires
 
 Bits = Annotated[int, BeforeValidator(whole), Field(ge=1, le=24)]
 
@@ -126,6 +127,7 @@ class Chip(Settings):
     neuron : Neuron
     converters : Converters
     faults : Faults
+    wires : Wires of the crossbars, or None: without resistance
     delay : steps after which the error signal arrives at the parameters; delay_matched : whether they delay their own
         perturbations as much (default), or multiply what arrives with the present one
     input_tau : time constant, in steps, with which the inputs follow what is presented; 0: at once
@@ -142,6 +144,7 @@ class Chip(Settings):
     neuron: Neuron = Neuron()
     converters: Converters = Converters()
     faults: Faults = Faults()
+    wires: Wires | None = None
     step_time: Annotated[float, BeforeValidator(_seconds), Field(gt=0)] = 1e-3
     delay: Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000)] = 0
     delay_matched: Annotated[bool, Field(strict=True)] = True

@@ -17,6 +17,7 @@ from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
 from .plan import Plan
 from .readout import ReadoutBlock
+from .wire_block import WireBlock
 
 SCRATCH_ROWS = 32  # parameters that are written together
 
@@ -35,6 +36,7 @@ class DeviceBlock:
         theta: np.ndarray,
         rows: Callable[..., np.ndarray],
         faults: FaultBlock | None = None,
+        gain: np.ndarray | None = None,
     ) -> None:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
@@ -86,12 +88,17 @@ class DeviceBlock:
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
+        self.wires: WireBlock | None = None
+        if plan.wired and gain is not None:
+            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.state += self.wires.state
+            self.counts |= self.wires.counts
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
             self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
-            self.readout.arrays, extras.arrays,
+            self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

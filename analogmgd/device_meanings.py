@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .device_needs import ONLY_OF
 from .devices import Device
 from .devices import device as preset
 
@@ -67,11 +68,6 @@ MEANINGS: dict[str, tuple[str, str]] = {  # key: unit, meaning
     "joules_per_pulse": ("J", "of one device, for the estimate of energy"),
     "joules_per_read": ("J", "of one device, for the estimate of energy"),
     "seconds_per_pulse": ("s", "for the estimate of the time for pulses"),
-}  # fmt: skip
-_EXPONENTIAL, _POWER, _LINEAR = ("exponential",), ("exponential", "power"), ("linear",)
-ONLY_OF = {  # what other models do not look at
-    "a_up": _EXPONENTIAL, "a_down": _EXPONENTIAL, "z_scale": _EXPONENTIAL, "z_shift": _EXPONENTIAL, "g_up": _POWER,
-    "g_down": _POWER, "slope_up": _LINEAR, "slope_down": _LINEAR, "slope_spread": _LINEAR, "mean_bound": _LINEAR,
 }  # fmt: skip
 
 

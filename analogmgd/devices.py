@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from .device_needs import missing
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
 from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
@@ -67,7 +68,7 @@ class Device(Settings):
     slope_up, slope_down : linear: relative decrease of the step from w = 0 to the bound; slope_spread : absolute spread
     mean_bound : linear: the slope refers to the nominal bounds, not to the device's own
     a_up, a_down, g_up, g_down, z_scale, z_shift : exponential: z = 2 z_scale w/(b_max - b_min) + z_shift, step
-        D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down
+        D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down >= 0
     reference : soft-bounds-reference: subtracted from the state to give w: a number, or "symmetry", the device's own
         symmetry point; reference_spread : absolute
     scale : theta per w
@@ -128,8 +129,8 @@ class Device(Settings):
     mean_bound: Flag = False
     a_up: Real = 0.0
     a_down: Real = 0.0
-    g_up: NonNegative = 0.0
-    g_down: NonNegative = 0.0
+    g_up: Real = 0.0
+    g_down: Real = 0.0
     z_scale: Real = 0.0
     z_shift: Real = 0.0
     reference: Annotated[float | Literal["symmetry"], BeforeValidator(_reference)] = 0.0
@@ -184,6 +185,8 @@ class Device(Settings):
             raise ValueError(f"{both}: give both or neither")
         if self.ages and self.mapping != "one-sided" and self.w_max is None:
             raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
+        if (needed := missing(self)) is not None:
+            raise ValueError(needed)
         if self.write == "pulsed":
             self._check_model()
         return self
@@ -193,10 +196,10 @@ class Device(Settings):
         if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
             low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
             raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
-        if self.model != "soft-bounds-reference" and (self.reference != 0 or self.reference_spread > 0):
-            raise ValueError(f'reference = {self.reference!r} needs model = "soft-bounds-reference"')
         if self.c2c_additive and self.model in ("exponential", "power"):
             raise ValueError(f'c2c_additive = true: not for model = "{self.model}"')
+        if self.model == "power" and min(self.g_up, self.g_down) < 0:
+            raise ValueError(f'g_up = {self.g_up:g}, g_down = {self.g_down:g}: model = "power" needs exponents >= 0')
         if self.model == "exponential" and self.z_scale == 0 and self.a_up == self.a_down == 0:
             raise ValueError('model = "exponential" needs a_up, a_down, g_up, g_down, z_scale, z_shift')
         from .device_law import nominal_steps

@@ -104,6 +104,8 @@ class Faults(Settings):
 class FaultBlock:
     """The faults of the chips in a block of lanes.
 
+    stuck : float64[P, lanes] twice, what the conductances plus and minus are stuck at, 0 (g_min) to 1, NaN where they
+        move; or None
     low, high : real[P, lanes], which part of the range from -1 to 1 the weight of a pair can still have, or no rows
     open : bool[P, lanes], what lies on a dead line, or no rows; limit : uint32[P, lanes] pulses a device lives for
     dead : bool[neurons, lanes], or no rows
@@ -113,6 +115,7 @@ class FaultBlock:
         self._plan, self._seed, self._ids, self._rows = plan, seed, ids, rows
         faults, lanes = plan.chip.faults, ids.shape[1]
         none = np.zeros((0, lanes), bool)
+        self.stuck: tuple[np.ndarray, np.ndarray] | None = None
         self.low, self.high = self._pairs() if faults.devices else (rows(0), rows(0))
         self.open = self._lines() if faults.lines else none
         self.dead = self._neurons() if faults.outputs else none
@@ -133,7 +136,7 @@ class FaultBlock:
         held = np.where(chance < a, 0.0, np.where(chance < b, 1.0, np.where(chance < c, value, np.nan)))
         for p, which, fraction in faults.stuck:
             held[p if which == "plus" else n + p] = fraction
-        plus, minus = held[:n], held[n:]
+        self.stuck = plus, minus = held[:n], held[n:]
         least = np.where(np.isnan(plus), 0.0, plus) - np.where(np.isnan(minus), 1.0, minus)
         most = np.where(np.isnan(plus), 1.0, plus) - np.where(np.isnan(minus), 0.0, minus)
         low, high = self._rows(n), self._rows(n)

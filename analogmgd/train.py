@@ -126,6 +126,9 @@ def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, An
         found["joules_per_chip"] = joules
     if "saturated" in counts:
         found["saturated"] = dict(zip(CONVERTERS, counts["saturated"].sum(axis=0).tolist(), strict=True))
+    if "wire_solves" in counts:
+        found["wire_solves_per_chip"] = float(np.median(counts["wire_solves"]))
+        found["largest_wire_error"] = float(counts["wire_error"].max())
     return found
 
 

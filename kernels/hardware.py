@@ -79,6 +79,37 @@ class Extras(NamedTuple):
     value: np.ndarray
 
 
+class Wires(NamedTuple):
+    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE]. own real[P] is
+    what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves, all real[P];
+    mismatch and middle (theta while a perturbation is applied that is exact both ways) real[P or 0]; stuck_plus and
+    stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are steps of solves,
+    solves uint64[1] how many, worst float64[1] the largest error. g_plus, g_minus real[P], exact, other float64[P] (no
+    lanes), cells, work and stack float64[.., .., ..] (`elimination`) are scratch."""
+
+    about: np.ndarray
+    tiles: np.ndarray
+    own: np.ndarray
+    base: np.ndarray
+    plus: np.ndarray
+    minus: np.ndarray
+    mismatch: np.ndarray
+    middle: np.ndarray
+    stuck_plus: np.ndarray
+    stuck_minus: np.ndarray
+    next: np.ndarray
+    last: np.ndarray
+    solves: np.ndarray
+    worst: np.ndarray
+    g_plus: np.ndarray
+    g_minus: np.ndarray
+    exact: np.ndarray
+    other: np.ndarray
+    cells: np.ndarray
+    work: np.ndarray
+    stack: np.ndarray
+
+
 class Hardware(NamedTuple):
     """The devices of a chip (`pulse`) and what they are read with.
 
@@ -105,7 +136,8 @@ class Hardware(NamedTuple):
     aging: Aging
     latency: Latency
     readout: Readout
-    extras: Any  # Extras or ()
+    extras: Any = ()  # Extras, where there are such
+    wires: Any = ()  # Wires, where there are such
 
 
 class Reading(NamedTuple):

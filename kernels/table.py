@@ -118,3 +118,20 @@ ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of
     ELEMENT_CUBIC,
     EXTRAS,
 ) = range(11)
+# about: float64[WIRING], an array's wires; ohm times what a conductance of 1 in units of theta is in siemens
+(
+    ROW_R,
+    SOURCE_R,
+    DRIVEN_BOTH,
+    COLUMN_R,
+    SENSE_R,
+    SENSED_BOTH,
+    REFRESH,
+    TOLERANCE,
+    EXACT,
+    ONE_LINE,
+    BIAS_ROWS,
+    WIRING,
+) = range(12)
+# tiles: int64[tiles x TILE], arrays: the layer, what part of it
+TILE_LAYER, TILE_ROW, TILE_ROWS, TILE_COLUMN, TILE_COLUMNS, TILE = range(6)

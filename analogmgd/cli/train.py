@@ -185,6 +185,7 @@ def outcome(run: Trace, summary: dict[str, Any], planned: int | None, compiled: 
         ("diverged", diverged_text(summary["diverged"])),
         ("writes", written(summary["spent"])),
         ("saturated", saturated(summary["spent"])),
+        ("wires", solved_wires(summary["spent"])),
         ("emulated", emulated(seconds)),
         ("took", took(wall, rate, compiled)),
         ("trace", trace_text(summary["path"])),
@@ -208,6 +209,14 @@ def saturated(spent: dict[str, Any]) -> str:
     """Conversions that were cut, where any were."""
     cut = {name: n for name, n in spent.get("saturated", {}).items() if n}
     return ", ".join(f"{si(n)} conversions of {name}" for name, n in cut.items()) + (" were cut" if cut else "")
+
+
+def solved_wires(spent: dict[str, Any]) -> str:
+    """Exact solves of the arrays, and what they found."""
+    if "wire_solves_per_chip" not in spent:
+        return ""
+    error = f", error of the currents before one {100 * spent['largest_wire_error']:.2g} % at most"
+    return f"{si(spent['wire_solves_per_chip'])} exact solves a chip{error}"
 
 
 def solved(run: Trace) -> str:
