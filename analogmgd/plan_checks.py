@@ -54,8 +54,8 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(
             f"device.write_steps = {late}: must be less than rule.tau_theta = {rule.tau_theta:g}, in discrete mode"
         )
-    if late > 0 and device.ages:
-        raise ConfigError(f"device.write_steps = {late}: not together with drift or leak")
+    if late > 0 and (device.ages or device.fluctuates):
+        raise ConfigError(f"device.write_steps = {late}: not together with drift, leak or fluctuations")
     if chip.input_tau > 0 and rule.batch > 1:
         raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
     if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
@@ -119,6 +119,8 @@ def check_streams(plan: Plan) -> None:
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
     words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch)
+    if plan.physical and plan.chip.device.paired:
+        words_a_step = max(words_a_step, 200 * blocks)  # 25 processes of 1/f noise
     if plan.run.steps * words_a_step > STREAM_LIMIT:
         most = STREAM_LIMIT // words_a_step
         raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

@@ -6,11 +6,13 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import decayed
-from .hardware import is_empty
+from .conductance import hold_pairs
+from .hardware import is_empty, lacks
 from .jit import FLAGS, leaf
+from .pair import write_pairs
 from .pulse import write_pulses
 from .simd import lanes_of, load, store, width_of
-from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN, WRITTEN_UP
 from .update import write
 
 
@@ -47,7 +49,13 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
         else:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
 
-    return body
+    def with_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+        if device.pair.about[WRITTEN_UP] > 0.0:
+            write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        else:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+
+    return body if lacks(device, "pair") else with_pairs
 
 
 def is_plain(device):
@@ -61,12 +69,14 @@ def _is_plain(device):
     return lambda device: device.law[WRITES] == WRITES_PLAIN and device.latency.about[WRITE_STEPS] == 0.0
 
 
-def hold_on(n, theta, device):
-    """`hold`, or nothing where `device` is empty."""
+def hold_on(n, theta, seed, ids, words, many, device):
+    """`hold`, or `hold_pairs`, or nothing where `device` is empty."""
 
 
 @overload(hold_on, jit_options=FLAGS)
-def _hold_on(n, theta, device):
+def _hold_on(n, theta, seed, ids, words, many, device):
     if is_empty(device):
-        return lambda n, theta, device: None
-    return lambda n, theta, device: hold(n, theta, device)
+        return lambda n, theta, seed, ids, words, many, device: None
+    if lacks(device, "pair"):
+        return lambda n, theta, seed, ids, words, many, device: hold(n, theta, device)
+    return lambda n, theta, seed, ids, words, many, device: hold_pairs(n, theta, seed, ids, words, many, device)

@@ -29,7 +29,11 @@ from .simd import filled, lanes_of, load, resized, store, width_of
     READ,
     CONVERTER,
     FAULT,
-) = range(15)
+    PROGRAM,
+    REFRESH,
+    FLICKER,
+    TELEGRAPH,
+) = range(19)
 
 M0 = np.uint64(0xD2511F53)
 M1 = np.uint64(0xCD9E8D57)

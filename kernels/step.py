@@ -143,7 +143,7 @@ def make_steps(form: int):
                     store(applied, p, v, load(gain, p, v) * amplitude)
 
         for n in range(n0, n1):
-            hold_on(n, theta, device)
+            hold_on(n, theta, seed, ids, scratch, many, device)
             settle_on(n, since_theta, theta, device)
             changed = since_x == 0
             if changed or n == n0:
