@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -58,7 +59,7 @@ def about_pairs(device: Device, seconds: float) -> np.ndarray:
     out[t.DRIFT_MODEL] = DRIFTS[device.drift_model]
     full = device.scale * full_scale(device)
     out[t.OVER_FULL] = 1 / full
-    for k, c in enumerate(device.programming_noise):
+    for k, c in enumerate(device.programming_noise or ()):
         out[t.ERROR_0 + k] = c * full
     out[t.FLICKER], out[t.FLICKER_POWER] = device.flicker, device.flicker_power
     out[t.FLICKER_MOST], out[t.FLICKER_ROOT] = device.flicker_most, relaxation(device, seconds)[2]
@@ -76,6 +77,11 @@ def about_pairs(device: Device, seconds: float) -> np.ndarray:
         out[t.REFRESH_UPPER], out[t.REFRESH_LOWER] = device.refresh_upper * most, device.refresh_lower * most
         out[t.RESET_C2C] = device.scale * device.reset_c2c
     return out
+
+
+def _of_side(normals: Normals, side: int, k: int) -> np.ndarray:
+    """Standard normal k of each device of a side."""
+    return normals(k + side * SECOND)
 
 
 class PairBlock:
@@ -122,7 +128,7 @@ class PairBlock:
         if up:
             targets = np.maximum(weights, 0), np.maximum(-weights, 0)
         for side in range(2):
-            of_side = (lambda k, side=side: normals(k + side * SECOND))  # fmt: skip
+            of_side = partial(_of_side, normals, side)
             if up:
                 self._draw_upwards(device, side, of_side, exp)
             self.part(t.HELD, side)[:] = np.clip(targets[side], *self._bounds(side)) if up else targets[side]

@@ -37,6 +37,8 @@ def pair_problem(device: Device) -> str | None:
             if device.full_scale is not None else None  # fmt: skip
     if device.lifetime > 0:
         return f"lifetime = {device.lifetime:g}: not with devices whose conductances have a state of their own"
+    if device.one_sided and device.write != "pulsed":
+        return f'one_sided = true needs write = "pulsed", not "{device.write}"'
     if device.full_scale is None and device.w_max is None:
         return "full_scale = None: needed where there is no w_max"
     if device.mapping != "one-sided" and device.w_max is None:
@@ -45,8 +47,6 @@ def pair_problem(device: Device) -> str | None:
 
 
 def _one_sided_problem(device: Device) -> str | None:
-    if device.write != "pulsed":
-        return f'one_sided = true needs write = "pulsed", not "{device.write}"'
     if device.w_min is not None and device.w_min < 0:
         return f"w_min = {device.w_min:g}: of devices that are one_sided, must be at least 0"
     if device.mapping != "one-sided" or device.g_min > 0:

@@ -81,7 +81,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType({
     "reset_c2c": 0.0,
     "refresh_upper": 0.75,
     "refresh_lower": 0.25,
-    "programming_noise": (),
+    "programming_noise": None,
     "drift_model": "power",
     "drift_t0": None,
     "flicker": 0.0,

@@ -152,7 +152,7 @@ class Device(Settings):
     drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
     drift_model: Literal["power", "pcm"] = "power"
     full_scale: Positive | None = None
-    programming_noise: Annotated[tuple[Real, ...], BeforeValidator(_numbers), Field(max_length=4)] = ()
+    programming_noise: Annotated[tuple[Real, ...], BeforeValidator(_numbers), Field(max_length=4)] | None = None
     one_sided: Flag = False
     reset: NonNegative = 0.0
     reset_spread: NonNegative = 0.0
@@ -268,7 +268,7 @@ class Device(Settings):
     @property
     def paired(self) -> bool:
         """Whether both conductances of a weight have a state of their own."""
-        return self.one_sided or self.drift_model == "pcm" or self.fluctuates or any(self.programming_noise)
+        return self.one_sided or self.drift_model == "pcm" or self.fluctuates or any(self.programming_noise or ())
 
 
 def implied_write(settings: Mapping[str, Any]) -> str | None:

@@ -13,8 +13,8 @@ from .simd import filled, lanes_of, load, store, where, width_of
 def respond(seed, ids, directions, law, up, down, slope_up, slope_down, high, low, words, xi, out):
     """out[i + 1] <- the state after pulse i, starting from out[0]; out real[n + 1, lanes], a device a lane.
 
-    directions float64[n] > 0: up, 0: no pulse; ids uint64[1, lanes]; law, up .. low as in `pulse`; scratch: words uint32[4, lanes],
-    xi real[4, lanes]. Normal i of the stream PULSE is that of pulse i.
+    directions float64[n] > 0: up, 0: no pulse; ids uint64[1, lanes]; law, up .. low as in `pulse`; scratch: words
+    uint32[4, lanes], xi real[4, lanes]. Normal i of the stream PULSE is that of pulse i.
     """
     for i in range(directions.shape[0]):
         if i & 3 == 0:

@@ -72,7 +72,7 @@ def test_correlation_in_time_is_off_by_what_is_stated():
 
 
 def test_common_to_both_evaluations_of_a_step():
-    """Frozen chip, fixed sample: C_ac of a slowly flickering chip is a random walk's step away from that of a still one.
+    """Frozen chip, fixed sample: C_ac of a slowly flickering chip is nearly that of a still one.
 
     Read noise of the same variance, a fresh draw for each evaluation, drowns it.
     """

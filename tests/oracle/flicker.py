@@ -1,6 +1,7 @@
 """Conductances that fluctuate: 1/f noise (Ornstein-Uhlenbeck processes), telegraph noise (Markov chains).
 
-Times in steps. 1/f noise of PCM: Nandakumar et al., ICECS 2019. Telegraph noise: Machlup, J. Appl. Phys. 25, 341 (1954).
+Times in steps. 1/f noise of PCM: Nandakumar et al., ICECS 2019. Telegraph noise: Machlup, J. Appl. Phys. 25, 341
+(1954).
 """
 
 import numpy as np
