@@ -88,6 +88,7 @@ class DeviceBlock:
         self.limit = faults.limit if faults is not None else rows(0, np.dtype(np.uint32))
         counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         self.readout = ReadoutBlock(plan, seed, ids, rows)
         self.state: tuple[np.ndarray, ...] = (
             self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
@@ -102,9 +103,10 @@ class DeviceBlock:
         self.drawn = {name: array for name, array in names.items() if len(array)}
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target)
+        pair: Any = self.pair.arrays if self.pair is not None else ()
         self.hardware = Hardware(
-            plan.law, self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi,
-            Aging(plan.about, self.written, *aging), late, self.readout.arrays, self.pair.arrays if self.pair else (),
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, *aging), late, self.readout.arrays, pair,
         )  # fmt: skip
         if self.pair is not None:
             self.state += self.pair.state

@@ -63,7 +63,7 @@ def about_pairs(device: Device, seconds: float) -> np.ndarray:
         out[t.ERROR_0 + k] = c * full
     out[t.FLICKER], out[t.FLICKER_POWER] = device.flicker, device.flicker_power
     out[t.FLICKER_MOST], out[t.FLICKER_ROOT] = device.flicker_most, relaxation(device, seconds)[2]
-    if device.telegraph > 0:
+    if device.telegraph_high is not None and device.telegraph_low is not None:
         high, low = device.telegraph_high / seconds, device.telegraph_low / seconds
         out[t.TELEGRAPH_HIGH] = high / (high + low)
         correlation = high * low / (high + low)

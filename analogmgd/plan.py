@@ -159,7 +159,7 @@ class Plan:
         if not self.physical:
             return ()
         device = self.chip.device
-        found = ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+        found: tuple[str, ...] = ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
         if device.paired:
             found += ("conductance_plus", "conductance_minus")
             found += ("refreshes",) if device.one_sided else ()
