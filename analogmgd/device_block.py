@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from .device_draws import draws
+from .device_extras import ExtrasBlock
+from .device_field import alike
 from .device_law import FIRST_WRITE, Devices, ages, populate
 from .device_pair import PairBlock
 from .faults import FaultBlock
@@ -16,6 +18,7 @@ from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
 from .plan import Plan
 from .readout import ReadoutBlock
+from .wire_block import WireBlock
 
 SCRATCH_ROWS = 32  # parameters that are written together
 
@@ -34,11 +37,14 @@ class DeviceBlock:
         theta: np.ndarray,
         rows: Callable[..., np.ndarray],
         faults: FaultBlock | None = None,
+        gain: np.ndarray | None = None,
     ) -> None:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
         device = plan.chip.device
         copied = aligned_like(rows)
+        normals = alike(plan, normals, seed, ids)
+        numbers = theta[plan.biases]
         paired, upwards = device.paired, device.one_sided
         drawn = (
             Devices(*[np.zeros((0, shape[1]), plan.dtype)] * 7) if upwards else populate(device, normals, exp, shape)
@@ -71,7 +77,7 @@ class DeviceBlock:
             if len(drawn.offset):
                 theta -= drawn.offset
         noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
-        self.kept = rows(shape[0] if (device.ages or paired) and noise > 0 else 0)
+        self.kept = rows(shape[0] if (device.ages or paired or device.half_select > 0) and noise > 0 else 0)
         if noise > 0:  # they were written, too
             first = noise * normals(FIRST_WRITE)
             if len(drawn.high):
@@ -80,6 +86,8 @@ class DeviceBlock:
                 first[self.pair.fixed] = 0
             theta += first
             self.kept[:] = first[: len(self.kept)]
+        if device.digital_biases:
+            theta[plan.biases] = numbers
         if self.pair is not None and self.pair.moving:
             self.pair.still[:] = theta
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
@@ -90,6 +98,7 @@ class DeviceBlock:
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         self.readout = ReadoutBlock(plan, seed, ids, rows)
+        extras = ExtrasBlock(plan, seed, ids, theta, rows)
         self.state: tuple[np.ndarray, ...] = (
             self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
         )  # fmt: skip
@@ -99,14 +108,18 @@ class DeviceBlock:
         if device.drift_model == "pcm":  # drawn at each write
             del names["drift_nu_plus"], names["drift_nu_minus"]
         names |= self.pair.drawn if self.pair is not None else {}
-        names |= {"adc": self.readout.columns}
+        names |= {"adc": self.readout.columns} | extras.drawn
         self.drawn = {name: array for name, array in names.items() if len(array)}
         late = latency_of(plan, rows)
-        self.state += (late.ring, late.next, late.seen, late.target)
-        pair: Any = self.pair.arrays if self.pair is not None else ()
+        self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
+        self.wires: WireBlock | None = None
+        if plan.wired and gain is not None:
+            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.state += self.wires.state
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, *aging), late, self.readout.arrays, pair,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, *aging), late, self.readout.arrays,
+            extras.arrays, self.wires.parts if self.wires else (), self.pair.arrays if self.pair is not None else (),
         )  # fmt: skip
         if self.pair is not None:
             self.state += self.pair.state
@@ -117,6 +130,7 @@ class DeviceBlock:
         found = {"saturated": self.readout.saturated[: t.SPARE]}
         if len(self.counted):
             found["pulses"] = self.counted
+        found |= self.wires.counts if self.wires is not None else {}
         return found | (self.pair.kept if self.pair is not None else {})
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

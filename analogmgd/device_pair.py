@@ -12,7 +12,7 @@ import numpy as np
 
 from .device_law import RESET, SECOND, TRAP, Exponential, Normals, conductances, populate
 from .kernels import conductance
-from .kernels import table as t
+from .kernels import pair_table as pt
 from .kernels.flicker import FAST
 from .kernels.hardware import Pair
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 Rows = Callable[..., np.ndarray]
-DRIFTS = {"power": t.OF_POWER, "pcm": t.OF_PCM}
+DRIFTS = {"power": pt.OF_POWER, "pcm": pt.OF_PCM}
 DECADE = 10  # between the time constants of 1/f noise, and steps a time constant is cut into
 SCRATCH_ROWS = 32
 SIGNS = "plus", "minus"
@@ -54,28 +54,28 @@ def relaxation(device: Device, seconds: float) -> tuple[np.ndarray, np.ndarray, 
 
 def about_pairs(device: Device, seconds: float) -> np.ndarray:
     """float64[PAIR]: see `kernels.table`; `seconds` an iteration takes on the chip."""
-    out = np.zeros(t.PAIR)
-    out[t.WRITTEN_UP] = device.one_sided
-    out[t.DRIFT_MODEL] = DRIFTS[device.drift_model]
+    out = np.zeros(pt.PAIR)
+    out[pt.WRITTEN_UP] = device.one_sided
+    out[pt.DRIFT_MODEL] = DRIFTS[device.drift_model]
     full = device.scale * full_scale(device)
-    out[t.OVER_FULL] = 1 / full
+    out[pt.OVER_FULL] = 1 / full
     for k, c in enumerate(device.programming_noise or ()):
-        out[t.ERROR_0 + k] = c * full
-    out[t.FLICKER], out[t.FLICKER_POWER] = device.flicker, device.flicker_power
-    out[t.FLICKER_MOST], out[t.FLICKER_ROOT] = device.flicker_most, relaxation(device, seconds)[2]
+        out[pt.ERROR_0 + k] = c * full
+    out[pt.FLICKER], out[pt.FLICKER_POWER] = device.flicker, device.flicker_power
+    out[pt.FLICKER_MOST], out[pt.FLICKER_ROOT] = device.flicker_most, relaxation(device, seconds)[2]
     if device.telegraph_high is not None and device.telegraph_low is not None:
         high, low = device.telegraph_high / seconds, device.telegraph_low / seconds
-        out[t.TELEGRAPH_HIGH] = high / (high + low)
+        out[pt.TELEGRAPH_HIGH] = high / (high + low)
         correlation = high * low / (high + low)
-        out[t.TELEGRAPH_EVERY] = max(1, math.floor(correlation / DECADE))
-        out[t.TELEGRAPH_KEEP] = math.exp(-out[t.TELEGRAPH_EVERY] / correlation)
-        out[t.TELEGRAPH_FIXED], out[t.TELEGRAPH_SHARE] = device.scale * device.telegraph_size, device.telegraph_share
+        out[pt.TELEGRAPH_EVERY] = max(1, math.floor(correlation / DECADE))
+        out[pt.TELEGRAPH_KEEP] = math.exp(-out[pt.TELEGRAPH_EVERY] / correlation)
+        out[pt.TELEGRAPH_FIXED], out[pt.TELEGRAPH_SHARE] = device.scale * device.telegraph_size, device.telegraph_share
     if device.one_sided:
         assert device.w_max is not None
         most = device.scale * device.w_max
-        out[t.REFRESH_EVERY] = device.refresh_every
-        out[t.REFRESH_UPPER], out[t.REFRESH_LOWER] = device.refresh_upper * most, device.refresh_lower * most
-        out[t.RESET_C2C] = device.scale * device.reset_c2c
+        out[pt.REFRESH_EVERY] = device.refresh_every
+        out[pt.REFRESH_UPPER], out[pt.REFRESH_LOWER] = device.refresh_upper * most, device.refresh_lower * most
+        out[pt.RESET_C2C] = device.scale * device.reset_c2c
     return out
 
 
@@ -109,15 +109,15 @@ class PairBlock:
         every, keep, _ = relaxation(device, plan.iteration_seconds)
         self.upwards, self.moving, self._nu, self._faults = device.one_sided, device.fluctuates, nu, faults
         n, up, processes = len(weights), device.one_sided, len(every)
-        sizes = np.zeros(t.PARTS, np.int64)
+        sizes = np.zeros(pt.PARTS, np.int64)
         for part, wanted in (
-            (t.HELD, 1), (t.PROGRAMMED, 1), (t.NOW, 1), (t.STEP_UP, up), (t.SLOPE, up and device.model != "constant"),
-            (t.HIGH, up), (t.LOW, up), (t.RESET, up), (t.RATIO, processes > 0), (t.PROCESSES, processes),
-            (t.SLOW, processes > FAST), (t.TRAP, device.telegraph > 0), (t.STATE, device.telegraph > 0),
+            (pt.HELD, 1), (pt.PROGRAMMED, 1), (pt.NOW, 1), (pt.STEP_UP, up),
+            (pt.SLOPE, up and device.model != "constant"), (pt.HIGH, up), (pt.LOW, up), (pt.RESET, up), (pt.RATIO, processes > 0), (pt.PROCESSES, processes),
+            (pt.SLOW, processes > FAST), (pt.TRAP, device.telegraph > 0), (pt.STATE, device.telegraph > 0),
         ):  # fmt: skip
             sizes[part : part + 2] = n * int(wanted)
-        sizes[t.TOUCHED : t.TOUCHED + 2] = sizes[t.DUE] = SCRATCH_ROWS
-        sizes[t.STILL] = n if self.moving else 0
+        sizes[pt.TOUCHED : pt.TOUCHED + 2] = sizes[pt.DUE] = SCRATCH_ROWS
+        sizes[pt.STILL] = n if self.moving else 0
         worn = faults is not None and len(faults.limit) > 0
         counted = np.array([n * up, n * up, n * (up and worn), n * (up and worn), n * up], np.int64)
         at, count_at = (np.concatenate([[0], np.cumsum(x)]) for x in (sizes, counted))
@@ -131,12 +131,12 @@ class PairBlock:
             of_side = partial(_of_side, normals, side)
             if up:
                 self._draw_upwards(device, side, of_side, exp)
-            self.part(t.HELD, side)[:] = np.clip(targets[side], *self._bounds(side)) if up else targets[side]
-            self.part(t.PROGRAMMED, side)[:] = self.part(t.NOW, side)[:] = self.part(t.HELD, side)
+            self.part(pt.HELD, side)[:] = np.clip(targets[side], *self._bounds(side)) if up else targets[side]
+            self.part(pt.PROGRAMMED, side)[:] = self.part(pt.NOW, side)[:] = self.part(pt.HELD, side)
             if device.telegraph > 0:
                 most = NormalDist().inv_cdf(device.telegraph) if device.telegraph < 1 else math.inf
-                self.part(t.TRAP, side)[:] = of_side(TRAP) < most
-            self.part(t.TOUCHED, side)[:] = 1
+                self.part(pt.TRAP, side)[:] = of_side(TRAP) < most
+            self.part(pt.TOUCHED, side)[:] = 1
         conductance.program_all(
             seed, ids, rows(SCRATCH_ROWS, np.dtype(np.uint32)), rows(SCRATCH_ROWS), *nu, self.arrays
         )
@@ -153,11 +153,11 @@ class PairBlock:
         return self.arrays.count[at[k + side] : at[k + side + 1]]
 
     def _bounds(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        return self.part(t.LOW, side), self.part(t.HIGH, side)
+        return self.part(pt.LOW, side), self.part(pt.HIGH, side)
 
     def _draw_upwards(self, device: Device, side: int, normals: Normals, exp: Exponential) -> None:
         """What each of the devices of a side is like."""
-        held = self.part(t.HELD, side)
+        held = self.part(pt.HELD, side)
         one = held.dtype.type
         with np.errstate(divide="ignore", invalid="ignore"):  # of steps down, which there are none of
             drawn = populate(device, normals, exp, held.shape)
@@ -165,10 +165,10 @@ class PairBlock:
         if self._faults is not None:
             low, high = self._faults.single(side, low, high)
             if len(self._faults.limit):
-                self.count(t.LIMIT, side)[:] = self._faults.limits(side)
+                self.count(pt.LIMIT, side)[:] = self._faults.limits(side)
         rest = one(device.scale) * (one(device.reset) + one(device.reset_spread) * normals(RESET))
-        for part, array in ((t.STEP_UP, drawn.up), (t.SLOPE, drawn.slope_up), (t.HIGH, high), (t.LOW, low),
-                            (t.RESET, rest)):  # fmt: skip
+        for part, array in ((pt.STEP_UP, drawn.up), (pt.SLOPE, drawn.slope_up), (pt.HIGH, high), (pt.LOW, low),
+                            (pt.RESET, rest)):  # fmt: skip
             self.part(part, side)[:] = array
 
     def _spare(self, stuck: np.ndarray) -> None:
@@ -178,10 +178,10 @@ class PairBlock:
             low, high = self._bounds(side)
             never = high == low if self.upwards else stuck
             if len(never):
-                held, done = self.part(t.HELD, side), self.part(t.PROGRAMMED, side)
+                held, done = self.part(pt.HELD, side), self.part(pt.PROGRAMMED, side)
                 done[:] = np.where(never, held, done)
-                self.part(t.NOW, side)[:] = done
-            for array in (self._nu[side], self.part(t.RATIO, side), self.part(t.TRAP, side)):
+                self.part(pt.NOW, side)[:] = done
+            for array in (self._nu[side], self.part(pt.RATIO, side), self.part(pt.TRAP, side)):
                 if len(opened) and len(array):
                     array[opened] = 0
 
@@ -193,13 +193,13 @@ class PairBlock:
 
     def seen(self) -> np.ndarray:
         """What the network sees before the first step, less references and the noise of writes."""
-        out: np.ndarray = self.part(t.NOW, 0) - self.part(t.NOW, 1)
+        out: np.ndarray = self.part(pt.NOW, 0) - self.part(pt.NOW, 1)
         return out
 
     @property
     def still(self) -> np.ndarray:
         """theta without what fluctuates, or no rows where nothing does."""
-        return self.part(t.STILL)
+        return self.part(pt.STILL)
 
     @property
     def state(self) -> tuple[np.ndarray, ...]:
@@ -209,19 +209,19 @@ class PairBlock:
     @property
     def drawn(self) -> dict[str, np.ndarray]:
         """What defines the devices, by name."""
-        names = {"step_up": t.STEP_UP, "slope_up": t.SLOPE, "w_max": t.HIGH, "w_min": t.LOW, "reset": t.RESET,
-                 "trap": t.TRAP}  # fmt: skip
+        names = {"step_up": pt.STEP_UP, "slope_up": pt.SLOPE, "w_max": pt.HIGH, "w_min": pt.LOW, "reset": pt.RESET,
+                 "trap": pt.TRAP}  # fmt: skip
         arrays = {f"{name}_{sign}": self.part(k, side) for name, k in names.items() for side, sign in enumerate(SIGNS)}
         return {name: array for name, array in arrays.items() if len(array)}
 
     @property
     def kept(self) -> dict[str, np.ndarray]:
         """What is kept at the end of a run, see `trace_schema.COUNTS`."""
-        out = {f"conductance_{sign}": self.part(t.NOW, side) for side, sign in enumerate(SIGNS)}
+        out = {f"conductance_{sign}": self.part(pt.NOW, side) for side, sign in enumerate(SIGNS)}
         if self.moving:
             out["theta_still"] = self.still
         if len(self._nu[0]):
             out |= {f"nu_{sign}": self._nu[side] for side, sign in enumerate(SIGNS)}
         if self.upwards:
-            out |= {"pulses": self.count(t.COUNTED) + self.count(t.COUNTED, 1), "refreshes": self.count(t.REFRESHED)}
+            out |= {"pulses": self.count(pt.COUNTED) + self.count(pt.COUNTED, 1), "refreshes": self.count(pt.REFRESHED)}
         return out

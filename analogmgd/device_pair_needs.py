@@ -35,6 +35,8 @@ def pair_problem(device: Device) -> str | None:
     if not device.paired:
         return f"full_scale = {device.full_scale:g} needs programming_noise, flicker or drift_model = \"pcm\"" \
             if device.full_scale is not None else None  # fmt: skip
+    if device.half_select > 0:
+        return f"half_select = {device.half_select:g}: not with devices whose conductances have a state of their own"
     if device.lifetime > 0:
         return f"lifetime = {device.lifetime:g}: not with devices whose conductances have a state of their own"
     if device.one_sided and device.write != "pulsed":

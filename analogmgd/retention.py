@@ -70,6 +70,8 @@ def _age_block(plan: Plan, run: Trace, first: int, times: np.ndarray) -> tuple[n
     found = []
     for seconds in times:
         block.theta[:] = block.quiet[:] = later(float(seconds) / plan.iteration_seconds)
+        if plan.chip.device.digital_biases:
+            block.theta[plan.biases] = block.quiet[plan.biases] = run.theta[chosen].T[plan.biases]
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))
     return tuple(np.array(part) for part in zip(*found, strict=True))

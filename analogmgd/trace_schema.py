@@ -60,12 +60,16 @@ PROBE: dict[str, Quantity] = {
 
 
 CONVERTERS = ("inputs", "columns", "cost")
-# name -> axis beside the chips, type (None: the precision of the run): pulses (or writes) of each device or pair,
-# conversions that were cut, refreshes of each pair; both conductances of each weight in units of theta, and theta,
-# without what fluctuates, where anything does, and the exponents that they drift with
+# name -> axis beside the chips, type: pulses (or writes) of each device, conversions that were cut; with wires what the
+# devices amount to, exact solves, and the largest error found by one; of pairs refreshes, both conductances of each
+# weight in units of theta, and theta, without what fluctuates, where anything does, and the exponents that they drift
+# with. A type of None: the precision of the run
 COUNTS: dict[str, tuple[str, Any]] = {
     "pulses": ("parameter", np.uint32),
     "saturated": ("converter", np.uint64),
+    "own": ("parameter", np.float64),
+    "wire_solves": ("one", np.uint64),
+    "wire_error": ("one", np.float64),
     "refreshes": ("parameter", np.uint32),
     "conductance_plus": ("parameter", None),
     "conductance_minus": ("parameter", None),
@@ -259,7 +263,7 @@ def layout(header: TraceHeader) -> list[Dataset]:
 
 def count_width(header: TraceHeader, name: str) -> int:
     """How many numbers of a chip are counted under a name."""
-    return header.n_params if COUNTS[name][0] == "parameter" else len(CONVERTERS)
+    return {"parameter": header.n_params, "converter": len(CONVERTERS), "one": 1}[COUNTS[name][0]]
 
 
 def estimate_record_bytes(header: TraceHeader, in_file: bool = True) -> dict[str, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import overload
 
+from . import pair_table as pt
 from . import table as t
 from .flicker import add_fluctuation, clear, fluctuate
 from .hardware import lacks
@@ -74,18 +75,18 @@ def program(s, groups, number, seed, ids, words, xi, q, first, last, blocks, nu,
     """
     about, real_rows, at = pair.about, pair.real, pair.at
     held, done, now = (
-        real_rows[at[t.HELD + s] : at[t.HELD + s + 1]],
-        real_rows[at[t.PROGRAMMED + s] : at[t.PROGRAMMED + s + 1]],
-        real_rows[at[t.NOW + s] : at[t.NOW + s + 1]],
+        real_rows[at[pt.HELD + s] : at[pt.HELD + s + 1]],
+        real_rows[at[pt.PROGRAMMED + s] : at[pt.PROGRAMMED + s + 1]],
+        real_rows[at[pt.NOW + s] : at[pt.NOW + s + 1]],
     )
     touched, ratio = (
-        real_rows[at[t.TOUCHED + s] : at[t.TOUCHED + s + 1]],
-        real_rows[at[t.RATIO + s] : at[t.RATIO + s + 1]],
+        real_rows[at[pt.TOUCHED + s] : at[pt.TOUCHED + s + 1]],
+        real_rows[at[pt.RATIO + s] : at[pt.RATIO + s + 1]],
     )
     real = held.dtype.type
     some = (last - first + 3) // 4
-    over = real(about[t.OVER_FULL])
-    e0, e1, e2, e3 = about[t.ERROR_0], about[t.ERROR_1], about[t.ERROR_2], about[t.ERROR_3]
+    over = real(about[pt.OVER_FULL])
+    e0, e1, e2, e3 = about[pt.ERROR_0], about[pt.ERROR_1], about[pt.ERROR_2], about[pt.ERROR_3]
     noisy = e0 != 0.0 or e1 != 0.0 or e2 != 0.0 or e3 != 0.0
     if noisy:
         drawn(groups, seed, ids, (number * SLOTS + 2 + s) * blocks + q, some, words, xi)
@@ -100,7 +101,7 @@ def program(s, groups, number, seed, ids, words, xi, q, first, last, blocks, nu,
             here = load(touched, p - first, v) > 0.0
             store(done, p, v, where(here, g, load(done, p, v)))
             store(now, p, v, where(here, g, load(now, p, v)))
-    pcm, flickers = about[t.DRIFT_MODEL] == t.OF_PCM, ratio.shape[0] > 0
+    pcm, flickers = about[pt.DRIFT_MODEL] == pt.OF_PCM, ratio.shape[0] > 0
     if not pcm and not flickers:
         return
     if pcm:
@@ -117,9 +118,9 @@ def program(s, groups, number, seed, ids, words, xi, q, first, last, blocks, nu,
                 y = where(y < 0.0, -y, y)
                 store(nu, p, v, where(here, y, load(nu, p, v)))
             if flickers:
-                r = exp(ln * real(-about[t.FLICKER_POWER])) * real(about[t.FLICKER])
-                r = where(r > real(about[t.FLICKER_MOST]), real(about[t.FLICKER_MOST]), r)
-                r = r * real(about[t.FLICKER_ROOT])
+                r = exp(ln * real(-about[pt.FLICKER_POWER])) * real(about[pt.FLICKER])
+                r = where(r > real(about[pt.FLICKER_MOST]), real(about[pt.FLICKER_MOST]), r)
+                r = r * real(about[pt.FLICKER_ROOT])
                 store(ratio, p, v, where(here, r, load(ratio, p, v)))
 
 
@@ -142,9 +143,9 @@ def look(theta, first, last, groups, offset, kept, pair):
     """
     real, at = pair.real, pair.at
     plus, minus, still = (
-        real[at[t.NOW] : at[t.NOW + 1]],
-        real[at[t.NOW + 1] : at[t.NOW + 2]],
-        real[at[t.STILL] : at[t.STILL + 1]],
+        real[at[pt.NOW] : at[pt.NOW + 1]],
+        real[at[pt.NOW + 1] : at[pt.NOW + 2]],
+        real[at[pt.STILL] : at[pt.STILL + 1]],
     )
     for p in range(first, last):
         if groups >= 0 and (groups >> ((p - first) >> 2)) & 1 == 0:
@@ -165,8 +166,8 @@ def look(theta, first, last, groups, offset, kept, pair):
 def grow_old(n, s, nu, written, t0, pair):
     """What has become at step n of the conductances of a side."""
     done, now = (
-        pair.real[pair.at[t.PROGRAMMED + s] : pair.at[t.PROGRAMMED + s + 1]],
-        pair.real[pair.at[t.NOW + s] : pair.at[t.NOW + s + 1]],
+        pair.real[pair.at[pt.PROGRAMMED + s] : pair.at[pt.PROGRAMMED + s + 1]],
+        pair.real[pair.at[pt.NOW + s] : pair.at[pt.NOW + s + 1]],
     )
     clock = clock_of(written, now.shape[0], s)
     for p in range(now.shape[0]):
@@ -177,7 +178,7 @@ def grow_old(n, s, nu, written, t0, pair):
 @inner
 def see(theta, first, last, groups, offset, kept, pair):
     """`look`, with what fluctuates."""
-    if pair.at[t.STILL + 1] > pair.at[t.STILL]:
+    if pair.at[pt.STILL + 1] > pair.at[pt.STILL]:
         clear(theta, first, last, groups)
         for s in range(2):
             add_fluctuation(theta, first, last, groups, s, pair)
@@ -193,7 +194,7 @@ def hold_pairs(n, theta, seed, ids, words, xi, device):
     if aged:
         grow_old(n, 0, aging.nu_plus, aging.written, aging.about[t.DRIFT_T0], pair)
         grow_old(n, 1, aging.nu_minus, aging.written, aging.about[t.DRIFT_T0], pair)
-    moving = pair.at[t.STILL + 1] > pair.at[t.STILL]
+    moving = pair.at[pt.STILL + 1] > pair.at[pt.STILL]
     if moving:
         fluctuate(n, theta.shape[0], seed, ids, words, xi, pair)
     if aged or moving:
@@ -207,8 +208,8 @@ def program_mapped(n, always, number, seed, ids, words, q, first, last, theta, d
     groups = np.int64(0)
     for s in range(2):
         touched, meant = (
-            pair.real[pair.at[t.TOUCHED + s] : pair.at[t.TOUCHED + s + 1]],
-            pair.real[pair.at[t.HELD + s] : pair.at[t.HELD + s + 1]],
+            pair.real[pair.at[pt.TOUCHED + s] : pair.at[pt.TOUCHED + s + 1]],
+            pair.real[pair.at[pt.HELD + s] : pair.at[pt.HELD + s + 1]],
         )
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
@@ -228,7 +229,7 @@ def program_mapped(n, always, number, seed, ids, words, q, first, last, theta, d
 @entry
 def program_all(seed, ids, words, xi, nu_plus, nu_minus, pair):
     """The first programming of all devices: `program` from `held` on."""
-    n_params = pair.at[t.HELD + 1] - pair.at[t.HELD]
+    n_params = pair.at[pt.HELD + 1] - pair.at[pt.HELD]
     blocks = (n_params + 3) // 4
     for q in range(0, blocks, BLOCKS):
         first, last = 4 * q, min(4 * (q + BLOCKS), n_params)

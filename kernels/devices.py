@@ -7,12 +7,14 @@ from numba.extending import overload
 
 from .aging import decayed
 from .conductance import hold_pairs
+from .disturb import disturb_on, restore_on
 from .hardware import is_empty, lacks
 from .jit import FLAGS, leaf
 from .pair import write_pairs
+from .pair_table import STILL, WRITTEN_UP
 from .pulse import write_pulses
 from .simd import lanes_of, load, store, width_of
-from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN, WRITTEN_UP
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
 from .update import write
 
 
@@ -30,6 +32,16 @@ def hold(n, theta, device):
                 if kept.shape[0] > 0:
                     h = h + load(kept, p, v)
                 store(theta, p, v, h)
+        restore_on(theta, device)
+
+
+@leaf
+def restore_pairs(theta, device):
+    """Biases that are only numbers are what they are, also without what fluctuates."""
+    restore_on(theta, device)
+    real, at = device.pair.real, device.pair.at
+    if at[STILL + 1] > at[STILL]:
+        restore_on(real[at[STILL] : at[STILL + 1]], device)
 
 
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
@@ -48,12 +60,15 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
         else:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+            disturb_on(theta, device)
+            restore_on(theta, device)
 
     def with_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.pair.about[WRITTEN_UP] > 0.0:
             write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
         else:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        restore_pairs(theta, device)
 
     return body if lacks(device, "pair") else with_pairs
 
@@ -79,4 +94,9 @@ def _hold_on(n, theta, seed, ids, words, many, device):
         return lambda n, theta, seed, ids, words, many, device: None
     if lacks(device, "pair"):
         return lambda n, theta, seed, ids, words, many, device: hold(n, theta, device)
-    return lambda n, theta, seed, ids, words, many, device: hold_pairs(n, theta, seed, ids, words, many, device)
+
+    def with_pairs(n, theta, seed, ids, words, many, device):
+        hold_pairs(n, theta, seed, ids, words, many, device)
+        restore_pairs(theta, device)
+
+    return with_pairs

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from . import table as t
+from . import pair_table as pt
 from .jit import inner
 from .mathfn import uniform
 from .perturb import BLOCKS, normals
@@ -65,10 +65,10 @@ def fluctuate(n, n_params, seed, ids, words, xi, pair):
     """Processes and traps that are due at step n go on; at step 0 all of them start, as they are in the long run."""
     about, every, keep, real, at = pair.about, pair.every, pair.keep, pair.real, pair.at
     processes = every.shape[0]
-    each = np.int64(about[t.TELEGRAPH_EVERY])
+    each = np.int64(about[pt.TELEGRAPH_EVERY])
     switching = each > 0 and n % each == 0
     for s in range(2):
-        x, state = real[at[t.PROCESSES + s] : at[t.PROCESSES + s + 1]], real[at[t.STATE + s] : at[t.STATE + s + 1]]
+        x, state = real[at[pt.PROCESSES + s] : at[pt.PROCESSES + s + 1]], real[at[pt.STATE + s] : at[pt.STATE + s + 1]]
         slow = False
         for k in range(processes):
             stride = np.int64(every[k])
@@ -78,10 +78,10 @@ def fluctuate(n, n_params, seed, ids, words, xi, pair):
             go_on(x, number, keep[k] if n > 0 else 0.0, k, n_params, seed, ids, words, xi)
             slow = k >= FAST
         if slow:
-            sum_slow(x, real[at[t.SLOW + s] : at[t.SLOW + s + 1]], processes, n_params)
+            sum_slow(x, real[at[pt.SLOW + s] : at[pt.SLOW + s + 1]], processes, n_params)
         if switching:
-            stays = about[t.TELEGRAPH_KEEP] if n > 0 else 0.0
-            switch(state, s, n // each, stays, about[t.TELEGRAPH_HIGH], n_params, seed, ids, words)
+            stays = about[pt.TELEGRAPH_KEEP] if n > 0 else 0.0
+            switch(state, s, n // each, stays, about[pt.TELEGRAPH_HIGH], n_params, seed, ids, words)
 
 
 @inner
@@ -98,18 +98,22 @@ def add_fluctuation(theta, first, last, groups, s, pair):
     """theta +- what the conductances of side s are off; not below 0 in all. Parameters as in `clear`."""
     about, rows, at = pair.about, pair.real, pair.at
     now, ratio, x = (
-        rows[at[t.NOW + s] : at[t.NOW + s + 1]],
-        rows[at[t.RATIO + s] : at[t.RATIO + s + 1]],
-        rows[at[t.PROCESSES + s] : at[t.PROCESSES + s + 1]],
+        rows[at[pt.NOW + s] : at[pt.NOW + s + 1]],
+        rows[at[pt.RATIO + s] : at[pt.RATIO + s + 1]],
+        rows[at[pt.PROCESSES + s] : at[pt.PROCESSES + s + 1]],
     )
     slow, trap, state = (
-        rows[at[t.SLOW + s] : at[t.SLOW + s + 1]],
-        rows[at[t.TRAP + s] : at[t.TRAP + s + 1]],
-        rows[at[t.STATE + s] : at[t.STATE + s + 1]],
+        rows[at[pt.SLOW + s] : at[pt.SLOW + s + 1]],
+        rows[at[pt.TRAP + s] : at[pt.TRAP + s + 1]],
+        rows[at[pt.STATE + s] : at[pt.STATE + s + 1]],
     )
     real = theta.dtype.type
     n_params = now.shape[0]
-    high, share, fixed = real(about[t.TELEGRAPH_HIGH]), real(about[t.TELEGRAPH_SHARE]), real(about[t.TELEGRAPH_FIXED])
+    high, share, fixed = (
+        real(about[pt.TELEGRAPH_HIGH]),
+        real(about[pt.TELEGRAPH_SHARE]),
+        real(about[pt.TELEGRAPH_FIXED]),
+    )
     for p in range(first, last):
         if groups >= 0 and (groups >> ((p - first) >> 2)) & 1 == 0:
             continue

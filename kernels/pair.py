@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from . import pair_table as pt
 from . import table as t
+from .asked import asked_on
 from .conductance import clock_of, drifted, groups_of, program, see
 from .jit import inner
 from .mathfn import uniform
@@ -29,8 +31,8 @@ def awake(n, s, counts, sign, nu, written, t0, pair, first, last):
     They go on from what they have become, their clocks anew.
     """
     held, touched = (
-        pair.real[pair.at[t.HELD + s] : pair.at[t.HELD + s + 1]],
-        pair.real[pair.at[t.TOUCHED + s] : pair.at[t.TOUCHED + s + 1]],
+        pair.real[pair.at[pt.HELD + s] : pair.at[pt.HELD + s + 1]],
+        pair.real[pair.at[pt.TOUCHED + s] : pair.at[pt.TOUCHED + s + 1]],
     )
     real = held.dtype.type
     clock = clock_of(written, held.shape[0], s)
@@ -49,14 +51,14 @@ def push(s, sign, i, counts, groups, xi, law, pair, first, last):
     """Pulse i for the devices first .. last - 1 of side s, where sign `counts` is more; groups that still wait."""
     rows, at = pair.real, pair.at
     held, up, slope = (
-        rows[at[t.HELD + s] : at[t.HELD + s + 1]],
-        rows[at[t.STEP_UP + s] : at[t.STEP_UP + s + 1]],
-        rows[at[t.SLOPE + s] : at[t.SLOPE + s + 1]],
+        rows[at[pt.HELD + s] : at[pt.HELD + s + 1]],
+        rows[at[pt.STEP_UP + s] : at[pt.STEP_UP + s + 1]],
+        rows[at[pt.SLOPE + s] : at[pt.SLOPE + s + 1]],
     )
-    high, low = rows[at[t.HIGH + s] : at[t.HIGH + s + 1]], rows[at[t.LOW + s] : at[t.LOW + s + 1]]
+    high, low = rows[at[pt.HIGH + s] : at[pt.HIGH + s + 1]], rows[at[pt.LOW + s] : at[pt.LOW + s + 1]]
     counted, limit = (
-        pair.count[pair.count_at[t.COUNTED + s] : pair.count_at[t.COUNTED + s + 1]],
-        pair.count[pair.count_at[t.LIMIT + s] : pair.count_at[t.LIMIT + s + 1]],
+        pair.count[pair.count_at[pt.COUNTED + s] : pair.count_at[pt.COUNTED + s + 1]],
+        pair.count[pair.count_at[pt.LIMIT + s] : pair.count_at[pt.LIMIT + s + 1]],
     )
     real = held.dtype.type
     still = np.int64(0)
@@ -87,12 +89,12 @@ def hold_back(s, values, sign, pair, first, last):
     It is stuck, or worn out; sign 0: where either of the pair cannot, whatever the value.
     """
     high, low = (
-        pair.real[pair.at[t.HIGH + s] : pair.at[t.HIGH + s + 1]],
-        pair.real[pair.at[t.LOW + s] : pair.at[t.LOW + s + 1]],
+        pair.real[pair.at[pt.HIGH + s] : pair.at[pt.HIGH + s + 1]],
+        pair.real[pair.at[pt.LOW + s] : pair.at[pt.LOW + s + 1]],
     )
     counted, limit = (
-        pair.count[pair.count_at[t.COUNTED + s] : pair.count_at[t.COUNTED + s + 1]],
-        pair.count[pair.count_at[t.LIMIT + s] : pair.count_at[t.LIMIT + s + 1]],
+        pair.count[pair.count_at[pt.COUNTED + s] : pair.count_at[pt.COUNTED + s + 1]],
+        pair.count[pair.count_at[pt.LIMIT + s] : pair.count_at[pt.LIMIT + s + 1]],
     )
     real = high.dtype.type
     for p in range(first, last):
@@ -111,18 +113,18 @@ def reset(n, s, xi, written, pair, first, last):
     """The devices first .. last - 1 of side s, where due, to where a reset leaves them; counts as a pulse."""
     rows, at = pair.real, pair.at
     held, rest, touched = (
-        rows[at[t.HELD + s] : at[t.HELD + s + 1]],
-        rows[at[t.RESET + s] : at[t.RESET + s + 1]],
-        rows[at[t.TOUCHED + s] : at[t.TOUCHED + s + 1]],
+        rows[at[pt.HELD + s] : at[pt.HELD + s + 1]],
+        rows[at[pt.RESET + s] : at[pt.RESET + s + 1]],
+        rows[at[pt.TOUCHED + s] : at[pt.TOUCHED + s + 1]],
     )
     high, low, due = (
-        rows[at[t.HIGH + s] : at[t.HIGH + s + 1]],
-        rows[at[t.LOW + s] : at[t.LOW + s + 1]],
-        rows[at[t.DUE] : at[t.DUE + 1]],
+        rows[at[pt.HIGH + s] : at[pt.HIGH + s + 1]],
+        rows[at[pt.LOW + s] : at[pt.LOW + s + 1]],
+        rows[at[pt.DUE] : at[pt.DUE + 1]],
     )
-    counted = pair.count[pair.count_at[t.COUNTED + s] : pair.count_at[t.COUNTED + s + 1]]
+    counted = pair.count[pair.count_at[pt.COUNTED + s] : pair.count_at[pt.COUNTED + s + 1]]
     real = held.dtype.type
-    spread = real(pair.about[t.RESET_C2C])
+    spread = real(pair.about[pt.RESET_C2C])
     clock = clock_of(written, held.shape[0], s)
     for p in range(first, last):
         row = p - first
@@ -143,12 +145,12 @@ def reset(n, s, xi, written, pair, first, last):
 def find_full(n, pair, nu_plus, nu_minus, written, t0, first, last):
     """DUE <- the weight where a pair is nearly full, else 0."""
     plus, minus, due = (
-        pair.real[pair.at[t.HELD] : pair.at[t.HELD + 1]],
-        pair.real[pair.at[t.HELD + 1] : pair.at[t.HELD + 2]],
-        pair.real[pair.at[t.DUE] : pair.at[t.DUE + 1]],
+        pair.real[pair.at[pt.HELD] : pair.at[pt.HELD + 1]],
+        pair.real[pair.at[pt.HELD + 1] : pair.at[pt.HELD + 2]],
+        pair.real[pair.at[pt.DUE] : pair.at[pt.DUE + 1]],
     )
     real = due.dtype.type
-    upper, lower = real(pair.about[t.REFRESH_UPPER]), real(pair.about[t.REFRESH_LOWER])
+    upper, lower = real(pair.about[pt.REFRESH_UPPER]), real(pair.about[pt.REFRESH_LOWER])
     clock = clock_of(written, plus.shape[0], 1)
     for p in range(first, last):
         for v in range(0, lanes_of(due), width_of(due)):
@@ -163,9 +165,9 @@ def find_full(n, pair, nu_plus, nu_minus, written, t0, first, last):
 def missing(counts, pair, first, last):
     """counts <- +1 or -1 where a pair that is due is not yet as far apart as it was, else 0 and no longer due."""
     plus, minus, due = (
-        pair.real[pair.at[t.HELD] : pair.at[t.HELD + 1]],
-        pair.real[pair.at[t.HELD + 1] : pair.at[t.HELD + 2]],
-        pair.real[pair.at[t.DUE] : pair.at[t.DUE + 1]],
+        pair.real[pair.at[pt.HELD] : pair.at[pt.HELD + 1]],
+        pair.real[pair.at[pt.HELD + 1] : pair.at[pt.HELD + 2]],
+        pair.real[pair.at[pt.DUE] : pair.at[pt.DUE + 1]],
     )
     real = due.dtype.type
     for p in range(first, last):
@@ -189,8 +191,8 @@ def refresh(n, number, seed, ids, words, xi, q, first, last, blocks, law, pair, 
     """
     written = aging.written
     due, times = (
-        pair.real[pair.at[t.DUE] : pair.at[t.DUE + 1]],
-        pair.count[pair.count_at[t.REFRESHED] : pair.count_at[t.REFRESHED + 1]],
+        pair.real[pair.at[pt.DUE] : pair.at[pt.DUE + 1]],
+        pair.count[pair.count_at[pt.REFRESHED] : pair.count_at[pt.REFRESHED + 1]],
     )
     some = (last - first + 3) // 4
     slots = np.int64(law[t.MAX_PULSES]) + 2
@@ -219,7 +221,7 @@ def refresh(n, number, seed, ids, words, xi, q, first, last, blocks, law, pair, 
 
 
 @inner
-def request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, first, last):
+def request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, first, last, device):
     """counts <- the pulses asked of the parameters first .. last - 1, downwards negative."""
     real = theta.dtype.type
     momentum, decay = real(reals[t.MOMENTUM]), real(reals[t.WEIGHT_DECAY])
@@ -231,7 +233,8 @@ def request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, f
     for p in range(first, last):
         row = p - first
         for v in range(0, lanes_of(theta), width_of(theta)):
-            x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v) * granules
+            x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
+            x = asked_on(x, p, v, device) * granules
             if carry.shape[0] > 0:
                 x = x + load(carry, p, v)
             u = uniform(load(words, row, v), theta) if stochastic else filled(half, theta)
@@ -247,8 +250,8 @@ def request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, f
 def keep_noise(xi, noise, kept, pair, first, last):
     """kept <- the noise of a write, of weights of which a device was touched."""
     plus, minus = (
-        pair.real[pair.at[t.TOUCHED] : pair.at[t.TOUCHED + 1]],
-        pair.real[pair.at[t.TOUCHED + 1] : pair.at[t.TOUCHED + 2]],
+        pair.real[pair.at[pt.TOUCHED] : pair.at[pt.TOUCHED + 1]],
+        pair.real[pair.at[pt.TOUCHED + 1] : pair.at[pt.TOUCHED + 2]],
     )
     for p in range(first, last):
         row = p - first
@@ -264,7 +267,7 @@ def write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, wo
     written, t0 = aging.written, aging.about[t.DRIFT_T0]
     kept, offset = device.kept, device.offset
     n_params = theta.shape[0]
-    every = np.int64(pair.about[t.REFRESH_EVERY])
+    every = np.int64(pair.about[pt.REFRESH_EVERY])
     refreshing = every > 0 and (number + 1) % max(every, 1) == 0
     blocks = (n_params + 3) // 4
     slots = np.int64(law[t.MAX_PULSES]) + 2
@@ -274,7 +277,7 @@ def write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, wo
         if law[t.ROUNDING] == t.STOCHASTIC:
             for i in range(some):
                 words4(seed, ids, np.uint64(PULSE), np.uint64(number * slots * blocks + q + i), words, 4 * i)
-        request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, first, last)
+        request(theta, G, velocity, reals, rate, clear, words, law, carry, counts, first, last, device)
         for s in range(2):
             sign = 1.0 - 2.0 * s
             hold_back(s, counts, sign, pair, first, last)
@@ -294,7 +297,7 @@ def write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, wo
             refresh(n, number, seed, ids, words, xi, q, first, last, blocks, law, pair, aging, counts)
         groups = np.int64(0)
         for s in range(2):
-            those = groups_of(pair.real[pair.at[t.TOUCHED + s] : pair.at[t.TOUCHED + s + 1]], last - first)
+            those = groups_of(pair.real[pair.at[pt.TOUCHED + s] : pair.at[pt.TOUCHED + s + 1]], last - first)
             nu = aging.nu_plus if s == 0 else aging.nu_minus
             if those != 0:
                 program(s, those, number + 1, seed, ids, words, xi, q, first, last, blocks, nu, pair)

@@ -29,11 +29,9 @@ from .simd import filled, lanes_of, load, resized, store, width_of
     READ,
     CONVERTER,
     FAULT,
-    PROGRAM,
-    REFRESH,
-    FLICKER,
-    TELEGRAPH,
-) = range(19)
+) = range(15)
+PROGRAM, REFRESH, FLICKER, TELEGRAPH = range(15, 19)
+COLOUR, FIELD = 20, 21
 
 M0 = np.uint64(0xD2511F53)
 M1 = np.uint64(0xCD9E8D57)

@@ -91,8 +91,9 @@ RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a
     COST_RANGE,
     COST_STEP,
     COST_CODE,
+    DIGITAL,
     READOUT,
-) = range(11)
+) = range(12)  # DIGITAL: 1 where the biases are not on the crossbar
 INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
 CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
 
@@ -103,48 +104,34 @@ DELAY, MATCHED, WRITE_STEPS, INPUT_SHARE, LATENCY = range(5)
 AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
 ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances
 
-# about: float64[PAIR], the two conductances of each weight; in units of theta, times in iterations of the loop
+# about: float64[EXTRAS]; noise of the cost an iteration, half-select disturbance, the perturbing element
 (
-    WRITTEN_UP,
-    DRIFT_MODEL,
-    OVER_FULL,
-    ERROR_0,
-    ERROR_1,
-    ERROR_2,
-    ERROR_3,
-    FLICKER,
-    FLICKER_POWER,
-    FLICKER_MOST,
-    FLICKER_ROOT,
-    TELEGRAPH_EVERY,
-    TELEGRAPH_KEEP,
-    TELEGRAPH_HIGH,
-    TELEGRAPH_FIXED,
-    TELEGRAPH_SHARE,
-    REFRESH_EVERY,
-    REFRESH_UPPER,
-    REFRESH_LOWER,
-    RESET_C2C,
-    PAIR,
-) = range(21)
-OF_POWER, OF_PCM = range(2)  # drift model: one exponent for a device, or one from its conductance at each write
-
-# at: int64[..], where each part of `Pair.real` begins, and of `Pair.count`; an empty part: not needed
+    FLICKER,  # rms of each process
+    WALK,  # rms of the step of the random walk
+    HUM,  # amplitude
+    HUM_TURNS,  # of the mains in an iteration, less whole ones
+    TELEGRAPH,  # half the height of the step
+    FLIP,  # its probability
+    HALF_SELECT,
+    ELEMENT_STEP,
+    ELEMENT_RANGE,
+    ELEMENT_CUBIC,
+    EXTRAS,
+) = range(11)
+# about: float64[WIRING], an array's wires; ohm times what a conductance of 1 in units of theta is in siemens
 (
-    HELD,
-    PROGRAMMED,
-    NOW,
-    STEP_UP,
-    SLOPE,
-    HIGH,
-    LOW,
-    RESET,
-    RATIO,
-    PROCESSES,
-    SLOW,
-    TRAP,
-    STATE,
-    TOUCHED,
-) = range(0, 28, 2)  # one of plus, one of minus each
-STILL, DUE, PARTS = 28, 29, 30
-COUNTED, LIMIT, REFRESHED, COUNT_PARTS = 0, 2, 4, 5
+    ROW_R,
+    SOURCE_R,
+    DRIVEN_BOTH,
+    COLUMN_R,
+    SENSE_R,
+    SENSED_BOTH,
+    REFRESH,
+    TOLERANCE,
+    EXACT,
+    ONE_LINE,
+    BIAS_ROWS,
+    WIRING,
+) = range(12)
+# tiles: int64[tiles x TILE], arrays: the layer, what part of it
+TILE_LAYER, TILE_ROW, TILE_ROWS, TILE_COLUMN, TILE_COLUMNS, TILE = range(6)
