@@ -49,6 +49,29 @@ class Readout(NamedTuple):
     saturated: np.ndarray
 
 
+class Pair(NamedTuple):
+    """The two conductances of every weight, where they are more than a mapping; in units of theta.
+
+    about float64[PAIR]; every, keep float64[processes] (iterations between updates of 1/f noise, correlation between
+    them). real[..] and count uint32[..] hold all the rest, one after the other, as the tables at, count_at int64 say
+    (`part`): few arrays compile faster. Of each side, P rows or none: HELD the conductance as it was meant to be when
+    it was written, PROGRAMMED as it then was, NOW what it has become; of devices that are written upwards only
+    (`pair`) STEP_UP, SLOPE, HIGH, LOW, RESET (where a reset leaves it) and COUNTED, LIMIT; fluctuations (`flicker`):
+    RATIO of a process to the conductance, PROCESSES (P rows each), SLOW the sum of the slow ones, TRAP (1: there is
+    one) and its STATE (0 or 1); TOUCHED[32] is scratch. Of both: STILL is theta without fluctuations, REFRESHED a
+    count, DUE[32] scratch. Exponents and clocks are those of `Aging`; devices written upwards have two clocks, in 2 P
+    rows.
+    """
+
+    about: np.ndarray
+    every: np.ndarray
+    keep: np.ndarray
+    at: np.ndarray
+    count_at: np.ndarray
+    real: np.ndarray
+    count: np.ndarray
+
+
 class Extras(NamedTuple):
     """What few chips have; () for the others.
 
@@ -138,6 +161,7 @@ class Hardware(NamedTuple):
     readout: Readout
     extras: Any = ()  # Extras, where there are such
     wires: Any = ()  # Wires, where there are such
+    pair: Any = ()  # Pair, where there is one
 
 
 class Reading(NamedTuple):
