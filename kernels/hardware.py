@@ -107,7 +107,7 @@ class Hardware(NamedTuple):
     aging: Aging
     latency: Latency
     readout: Readout
-    wires: Any = ()
+    wires: Any
 
 
 class Reading(NamedTuple):
