@@ -14,6 +14,7 @@ from .device_law import decayed
 from .errors import ConfigError
 from .plan import Plan
 from .trace import Trace
+from .wire_block import conductances, seen
 
 LANES = 64
 
@@ -35,6 +36,7 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     seconds : times after the end of the run, >= 0; every device counts as written at its end
     data : the data set, where the run's own cannot be loaded by its name
 
+    With wires the arrays are solved exactly at each of the times.
     Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run.
     Returns an `Aging`. Raises ConfigError where there is nothing that ages, or a time is negative.
 
@@ -53,7 +55,8 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     plan = Plan(config, data if data is not None else load_dataset(**config.data))
     if run.environment.get("data_sha256") != plan.data.fingerprint():
         raise ConfigError(f"data set {plan.data.name}: it is not the one the run was trained on")
-    blocks = [_age_block(plan, run.theta, first, times) for first in range(0, len(plan.ids), LANES)]
+    start = run.theta if run.own is None else run.own
+    blocks = [_age_block(plan, start, first, times) for first in range(0, len(plan.ids), LANES)]
     theta, cost, accuracy = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
     return Aging(times, accuracy, cost, theta)
 
@@ -71,6 +74,11 @@ def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> 
     for seconds in times:
         now = decayed(held.astype(np.float64), float(seconds) / plan.iteration_seconds, plan.about, *drawn)
         block.theta[:] = now - offset
+        if (wires := block.devices.wires) is not None:
+            stuck = wires.parts.stuck_plus, wires.parts.stuck_minus
+            iterations = float(seconds) / plan.iteration_seconds
+            pairs = conductances(held.astype(np.float64), now - offset, iterations, plan.about, drawn[:2], stuck)
+            block.theta[:] = seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))
     return tuple(np.array(part) for part in zip(*found, strict=True))
