@@ -226,8 +226,8 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
     return plus, minus, leak
 
 
-def conductances(h: np.ndarray, about: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both conductances that stand for the weights h, in their precision."""
+def mapped(h: np.ndarray, about: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both conductances of the pairs that hold the weights h, in their precision."""
     base = h.dtype.type(about[t.G_PAIR])
     if about[t.MAPPING] == t.ONE_SIDED:
         return np.maximum(h, 0) + base, np.maximum(-h, 0) + base
@@ -236,15 +236,23 @@ def conductances(h: np.ndarray, about: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return base + h, np.full_like(h, base)
 
 
+def drifted(
+    h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray, minus: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both conductances of the pairs that were written as h, so many iterations later."""
+    up, down = mapped(h, about)
+    age = np.log1p(iterations / about[t.DRIFT_T0])
+    return up * np.exp(-plus.astype(np.float64) * age), down * np.exp(-minus.astype(np.float64) * age)
+
+
 def decayed(
     h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray | None, minus: np.ndarray | None,
     leak: np.ndarray | None,
 ) -> np.ndarray:  # fmt: skip
     """The state that was h when it was written, so many iterations later; arrays as `ages` gives them, or None."""
     if plus is not None and minus is not None:
-        up, down = conductances(h, about)
-        age = np.log1p(iterations / about[t.DRIFT_T0])
-        h = up * np.exp(-plus.astype(np.float64) * age) - down * np.exp(-minus.astype(np.float64) * age)
+        up, down = drifted(h, iterations, about, plus, minus)
+        h = up - down
     if leak is not None:
         h = about[t.REST] + (h - about[t.REST]) * np.exp(-leak.astype(np.float64) * iterations)
     return h

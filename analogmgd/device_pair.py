@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device_law import RESET, SECOND, TRAP, Exponential, Normals, conductances, populate
+from .device_law import RESET, SECOND, TRAP, Exponential, Normals, mapped, populate
 from .kernels import conductance
 from .kernels import pair_table as pt
 from .kernels.flicker import FAST
@@ -124,7 +124,7 @@ class PairBlock:
         self.arrays = Pair(
             about, every, keep, at, count_at, rows(int(at[-1])), rows(int(count_at[-1]), np.dtype(np.uint32))
         )
-        targets = conductances(weights, plan.about)
+        targets = mapped(weights, plan.about)
         if up:
             targets = np.maximum(weights, 0), np.maximum(-weights, 0)
         for side in range(2):

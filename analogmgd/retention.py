@@ -15,6 +15,7 @@ from .errors import ConfigError
 from .kernels.table import DRIFT_T0
 from .plan import Plan
 from .trace import Trace
+from .wire_block import conductances, seen
 
 LANES = 64
 Later = Callable[[float], np.ndarray]
@@ -38,7 +39,8 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     data : the data set, where the run's own cannot be loaded by its name
 
     Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run;
-    exponents that are drawn at each write are those of the last. What fluctuates is left out.
+    exponents that are drawn at each write are those of the last. What fluctuates is left out. With wires the
+    arrays are solved exactly at each of the times.
     Returns an `Aging`. Raises ConfigError where there is nothing that ages, or a time is negative.
 
     >>> from analogmgd import MGD, Chip, Device, Network, train
@@ -80,10 +82,21 @@ def _age_block(plan: Plan, run: Trace, first: int, times: np.ndarray) -> tuple[n
 def _mapped(plan: Plan, run: Trace, chosen: np.ndarray, block: Block) -> Later:
     """What becomes of weights that devices are mapped onto: theta float64[P, lanes] after so many iterations."""
     assert block.devices is not None
+    wires = block.devices.wires
     offset = block.devices.drawn.get("reference", 0)
-    held = (run.theta[chosen].T.astype(plan.dtype) + offset).astype(np.float64)
+    start = run.theta if run.own is None else run.own
+    held = (start[chosen].T.astype(plan.dtype) + offset).astype(np.float64)
     drawn = [block.devices.drawn.get(name) for name in ("drift_nu_plus", "drift_nu_minus", "leak")]
-    return lambda iterations: decayed(held, iterations, plan.about, *drawn) - offset
+
+    def later(iterations: float) -> np.ndarray:
+        now = decayed(held, iterations, plan.about, *drawn) - offset
+        if wires is None:
+            return now
+        stuck = wires.parts.stuck_plus, wires.parts.stuck_minus
+        pairs = conductances(held, now, iterations, plan.about, (drawn[0], drawn[1]), stuck)
+        return seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
+
+    return later
 
 
 def _pairs(plan: Plan, run: Trace, chosen: np.ndarray) -> Later:

@@ -56,6 +56,7 @@ from .table import (
 
 AIM = 0.5  # of the tolerance: the error is not that of the last interval
 GROWTH = 4  # of an interval, at most
+FADES = 0.9  # what counts of an earlier rate, at every solve
 LONGEST = 1 << 40
 
 
@@ -224,17 +225,23 @@ def error_of(lane, theta, layers, wires):
 
 
 @inner
-def next_solve(n, elapsed, error, unit, wires):
-    """The step of the next solve, after one at step n that found an error so many steps after the last one."""
+def next_solve(n, elapsed, error, unit, lane, wires):
+    """The step of the next solve, after one at step n that found an error so many steps after the last one.
+
+    The error is taken to grow with the steps, at the rate found or most of one that was larger before: it comes in
+    bursts. Where it was too large, with their root (a random walk). Half of the tolerance is aimed at.
+    """
     if wires.about[REFRESH] > 0.0:
         every = np.int64(wires.about[REFRESH])
         return (n // every + 1) * every
+    aim = AIM * wires.about[TOLERANCE]
+    rate = max(FADES * at(wires.worst, 1, lane), error / elapsed)
+    put(wires.worst, 1, lane, rate)
     steps = np.float64(GROWTH * elapsed)
-    if error > 0.0:
-        # The error grows as the steps or as their root; so that it is not passed, whichever asks for the sooner.
-        ratio = AIM * wires.about[TOLERANCE] / error
-        allowed = elapsed * (ratio if ratio >= 1.0 else ratio * ratio)
-        steps = min(steps, allowed)
+    if rate > 0.0:
+        steps = min(steps, aim / rate)
+    if error > aim:
+        steps = min(steps, elapsed * (aim / error) * (aim / error))
     steps = min(max(steps, 1.0), np.float64(LONGEST))
     return n + max(np.int64(steps) // unit * unit, 1)
 
@@ -249,7 +256,7 @@ def solve_chip(n, lane, first, unit, theta, gain, layers, device):
     if not first and wires.about[EXACT] == 0.0:
         error = error_of(lane, theta, layers, wires)
         put(wires.worst, 0, lane, max(at(wires.worst, 0, lane), error))
-        put(wires.next, 0, lane, next_solve(n, n - at(wires.last, 0, lane), error, unit, wires))
+        put(wires.next, 0, lane, next_solve(n, n - at(wires.last, 0, lane), error, unit, lane, wires))
     elif first:
         every = np.int64(wires.about[REFRESH])
         put(wires.next, 0, lane, n + (every if every > 0 else unit))
@@ -283,7 +290,8 @@ def same_as_left(lane, theta, gain, wires):
     put(wires.next, 0, lane, at(wires.next, 0, lane - 1))
     put(wires.last, 0, lane, at(wires.last, 0, lane - 1))
     put(wires.solves, 0, lane, at(wires.solves, 0, lane - 1))
-    put(wires.worst, 0, lane, at(wires.worst, 0, lane - 1))
+    for row in range(2):
+        put(wires.worst, row, lane, at(wires.worst, row, lane - 1))
 
 
 @inner
