@@ -117,7 +117,10 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--clip", "rule.clip", NUMBER, "largest |C_ac| that is let through"),
     ),
     "Hardware": (
-        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`; --set device.c2c=0 changes it"),
+        Setting(
+            "--device", "device.name", "NAME|FILE.toml",
+            "preset, see `analogmgd devices`, or file with a table [device]; --set device.c2c=0 changes it", str,
+        ),
         Setting("--device-scale", "device.scale", NUMBER, "theta per w of the devices"),
         Setting("--write", "device.write", "WORD", "ideal, noisy, quantised, pulsed; by default what the device says"),
         Setting("--levels", "device.levels", WHOLE, "of quantised writes"),
@@ -142,10 +145,12 @@ def known_keys() -> list[str]:
     from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
+    from analogmgd.wires import Wires
 
     parts: dict[str, Iterable[str]] = {
         "network": ["sizes", "activation", "output", *Network.model_fields],
         "device": Device.model_fields,
+        "wires": Wires.model_fields,
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
         "faults": Faults.model_fields,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analogmgd.config import TABLES, Config, read_toml
 from analogmgd.data import Dataset, load_dataset
+from analogmgd.device_toml import is_file, read_device_table
 from analogmgd.errors import ConfigError
 from analogmgd.presets import preset
 from analogmgd.rule import MGD, Backprop
@@ -91,6 +92,13 @@ def read_source(source: str) -> tuple[Tables, Path | None]:
     return tables, Path(source)
 
 
+def with_own_device(given: Tables) -> Tables:
+    """The command line's tables, with the table [device] of the file that `--device` names under what else is given."""
+    changes = dict(given["device"])
+    table = {"name": "ideal", **read_device_table(changes.pop("name"))}
+    return {**given, "device": overlay({"device": table}, {"device": changes})["device"]}
+
+
 def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
     """The configuration of `source` with the command line's tables on top, and its data.
 
@@ -98,6 +106,9 @@ def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
         ConfigError: one line naming the key, the value, and what is allowed.
     """
     tables, toml = read_source(source)
+    if is_file(given.get("device", {}).get("name")):  # it replaces what the file of the run says
+        given = with_own_device(given)
+        tables = {name: table for name, table in tables.items() if name != "device"}
     tables = overlay(tables, given)
     data, tables["data"] = named_data(tables.get("data", {}), toml.parent if toml else None)
     rule = tables.get("rule", {})
