@@ -19,11 +19,12 @@ from .faults import Faults
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table
 from .settings import Settings, did_you_mean, short, whole
+from .wires import Wires
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
 ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
 OF_CHIP = ("step_time", "delay", "delay_matched", "input_tau")
-TABLES = ("network", "device", "neuron", "converters", "faults", "chip", "rule", "data", "run")
+TABLES = ("network", "device", "wires", "neuron", "converters", "faults", "chip", "rule", "data", "run")
 
 
 def _ids(value: Any) -> Any:
@@ -136,6 +137,7 @@ class Config:
         tables = {
             "network": chip.network.model_dump(),
             "device": device_table(chip.device),
+            "wires": chip.wires.model_dump() if chip.wires else {},
             "neuron": chip.neuron.model_dump(),
             "converters": chip.converters.model_dump(),
             "faults": chip.faults.model_dump(),
@@ -144,6 +146,8 @@ class Config:
             "data": self.data,
             "run": {**self.run.model_dump(), "eval_samples": self.run.eval_samples or 0},
         }
+        if chip.wires is None:
+            del tables["wires"]
         return {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}
 
     def to_toml(self) -> str:
@@ -174,6 +178,7 @@ class Config:
         chip = Chip(
             Network.from_table(get["network"]),
             device=device(get["device"].pop("name", "ideal"), **get["device"]),
+            wires=Wires(**pairs(get["wires"], "tile")) if get["wires"] else None,
             neuron=Neuron(**get["neuron"]),
             converters=Converters(**pairs(get["converters"], "dac_range")),
             faults=Faults(**get["faults"]),

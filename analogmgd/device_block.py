@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from .device_draws import draws
+from .device_extras import ExtrasBlock
+from .device_field import alike
 from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
 from .kernels import table as t
+from .kernels.hardware import Aging, Hardware, Latency
 from .plan import Plan
 from .readout import ReadoutBlock
+from .wire_block import WireBlock
 
 SCRATCH_ROWS = 32  # parameters that are written together
 
@@ -21,7 +25,7 @@ SCRATCH_ROWS = 32  # parameters that are written together
 class DeviceBlock:
     """Devices whose writes are those of `kernels.pulse`; theta real[P, lanes] is changed to what they can hold.
 
-    drawn : what defines the devices, by name; arrays : all of them in the order of the kernel; state : what changes
+    drawn : what defines the devices, by name; hardware : all of them, for the kernel; state : what changes
     """
 
     def __init__(
@@ -32,10 +36,13 @@ class DeviceBlock:
         theta: np.ndarray,
         rows: Callable[..., np.ndarray],
         faults: FaultBlock | None = None,
+        gain: np.ndarray | None = None,
     ) -> None:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
         device = plan.chip.device
+        normals = alike(plan, normals, seed, ids)
+        numbers = theta[plan.biases]
         drawn = populate(device, normals, exp, shape)
         if faults is not None:
             low, high = faults.bounds(drawn.low, drawn.high, shape[1])
@@ -48,13 +55,15 @@ class DeviceBlock:
             self._start(plan, drawn)
             theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
         noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
-        self.kept = rows(shape[0] if device.ages and noise > 0 else 0)
+        self.kept = rows(shape[0] if (device.ages or device.half_select > 0) and noise > 0 else 0)
         if noise > 0:  # they were written, too
             first = noise * normals(FIRST_WRITE)
             if len(drawn.high):
                 first[drawn.high == drawn.low] = 0  # but what is stuck is not
             theta += first
             self.kept[:] = first[: len(self.kept)]
+        if device.digital_biases:
+            theta[plan.biases] = numbers
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
@@ -66,29 +75,31 @@ class DeviceBlock:
         if faults is not None and len(faults.open):
             aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
-        self.aging = (self.written, *map(copied, aging))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
+        extras = ExtrasBlock(plan, seed, ids, theta, rows)
         self.state: tuple[np.ndarray, ...] = (
             self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
         )  # fmt: skip
-        self.arrays = (self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi)
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
-        names |= {"adc": self.readout.columns}
+        names |= {"adc": self.readout.columns} | extras.drawn
         self.drawn = {name: array for name, array in names.items() if len(array)}
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
-        self.late = latency_arrays(plan, rows)
-        ring, _, _, after, seen, target = self.late
-        self.state += (ring, after, seen, target)
-        self.lanes = (*self.arrays, *self.aging, *self.late, *self.readout.arrays, *self.state)
-        self._tables = plan.law, plan.about, plan.latency, plan.reading
-
-    def arguments(self, pick: Callable[[np.ndarray], np.ndarray]) -> tuple[Any, ...]:
-        """The tuple `device` of the kernels, `pick` of every array with lanes."""
-        law, about, late, reading = self._tables
-        parts = zip((about, late, reading), (self.aging, self.late, self.readout.arrays), strict=True)
-        return (law, *map(pick, self.arrays), *((table, *map(pick, arrays)) for table, arrays in parts))
+        late = latency_of(plan, rows)
+        self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
+        self.wires: WireBlock | None = None
+        if plan.wired and gain is not None:
+            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.state += self.wires.state
+            self.counts |= self.wires.counts
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
+        nu_plus, nu_minus, leak = map(copied, aging)
+        self.hardware = Hardware(
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
+        )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""
@@ -104,14 +115,27 @@ class DeviceBlock:
             held[:] = np.clip(drawn.low + level * one(plan.law[t.GRANULARITY]), drawn.low, drawn.high)
 
 
-def latency_arrays(plan: Plan, rows: Callable[..., np.ndarray]) -> tuple[np.ndarray, ...]:
-    """ring, words, values, next, seen, target of `kernels.latency`."""
+def arrays_of(part: Any) -> list[np.ndarray]:
+    """All arrays of a tuple of tuples."""
+    return [part] if isinstance(part, np.ndarray) else [array for each in part for array in arrays_of(each)]
+
+
+def picked(part: Any, pick: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """The same tuple of tuples with `pick` of every array that has lanes: of two axes."""
+    if isinstance(part, np.ndarray):
+        return pick(part) if part.ndim == 2 else part
+    parts = [picked(each, pick) for each in part]
+    return type(part)(*parts) if parts else ()
+
+
+def latency_of(plan: Plan, rows: Callable[..., np.ndarray]) -> Latency:
+    """What comes late: `kernels.latency`."""
     chip, n = plan.chip, plan.n_params
     signs = plan.mgd is not None and plan.mgd.perturbation in ("random", "walsh")
     matched = chip.delay > 0 and chip.delay_matched
     slow = chip.network.n_in if chip.input_tau > 0 else 0
-    return (
-        rows(plan.delay), rows(4 + (n + 31) // 32 if matched and signs else 0, np.dtype(np.uint32)),
+    return Latency(
+        plan.latency, rows(plan.delay), rows(4 + (n + 31) // 32 if matched and signs else 0, np.dtype(np.uint32)),
         rows(n if matched and not signs else 0), rows(n if chip.device.write_steps > 0 else 0), rows(slow), rows(slow),
     )  # fmt: skip
 

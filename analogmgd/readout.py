@@ -9,6 +9,7 @@ import numpy as np
 
 from .kernels import draw
 from .kernels import table as t
+from .kernels.hardware import Reading, Readout
 from .kernels.philox import CONVERTER
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def reading(chip: Chip) -> np.ndarray:
     device, converters = chip.device, chip.converters
     out[t.READ_SLOPE] = device.read_noise_slope
     out[t.READ_FLOOR] = device.scale * (device.read_noise + device.read_noise_slope * device.g_min)
+    out[t.DIGITAL] = device.digital_biases
     if converters.dac_bits is not None:
         out[t.DAC_LOW], out[t.DAC_HIGH] = converters.dac_range
         out[t.DAC_STEP] = (out[t.DAC_HIGH] - out[t.DAC_LOW]) / (2**converters.dac_bits - 1)
@@ -67,9 +69,9 @@ class ReadoutBlock:
             self.columns[1::2] = one(converters.adc_offset_spread) * normals[1:count:2]
         self.xi = rows(8 * ((plan.n_neurons + 3) // 4) if plan.chip.device.noisy_reads else 0)
         self.saturated = rows(t.SATURATED, np.dtype(np.uint64))
-        self.arrays = (self.columns, self.xi, self.saturated)
+        self.arrays = Readout(self.about, self.columns, self.xi, self.saturated)
         self._no_noise, self._scratch = rows(0), rows(t.SATURATED, np.dtype(np.uint64))
 
-    def silent(self) -> tuple[tuple[np.ndarray, ...]]:
+    def silent(self) -> Reading:
         """The same for an evaluation: without noise, and nothing counted."""
-        return ((self.about, self.columns, self._no_noise, self._scratch),)
+        return Reading(Readout(self.about, self.columns, self._no_noise, self._scratch))

@@ -1,8 +1,7 @@
 """What devices do by themselves between writes: drift with a power of time, and leak towards a rest.
 
-`aging` is a tuple of arrays, the lanes in the last axis: about float64[AGING] (no lanes), written int64[P or 0] (the
-step before which a device was last written), nu_plus, nu_minus, leak real[P or 0]. What a device holds is a function of
-its state when it was written and of the steps since, so nothing is added up and no chunk matters.
+`aging` is a `hardware.Aging`. What a device holds is a function of its state when it was written and of the steps
+since, so nothing is added up and no chunk matters.
 
 Drift: g(t) = g_w ((t - t_w + t0)/t0)^(-nu), of both conductances of a pair. Leak: w(t) = rest + (w - rest) exp(-(t -
 t_w)/lifetime).
@@ -17,21 +16,30 @@ from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
 
 
 @leaf
+def drifted(h, since, aging, p, v):
+    """Both conductances of device p, so many steps after its pair was written with state h."""
+    about, nu_plus, nu_minus = aging.about, aging.nu_plus, aging.nu_minus
+    real = nu_plus.dtype.type
+    base = real(about[G_PAIR])
+    if about[MAPPING] == ONE_SIDED:
+        plus, minus = where(h < 0.0, 0.0, h) + base, where(h < 0.0, -h, 0.0) + base
+    elif about[MAPPING] == SYMMETRIC:
+        plus, minus = fma(h, 0.5, base), fma(h, -0.5, base)
+    else:
+        plus, minus = h + base, filled(base, nu_plus)
+    age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
+    return plus * exp(age * -load(nu_plus, p, v)), minus * exp(age * -load(nu_minus, p, v))
+
+
+@leaf
 def decayed(h, n, aging, p, v):
     """The state of device p at step n that was h when it was written."""
-    about, written, nu_plus, nu_minus, leak = aging
+    about, written, nu_plus, leak = aging.about, aging.written, aging.nu_plus, aging.leak
     real = nu_plus.dtype.type
     since = to_float(n - load(written, p, v), nu_plus)
     if nu_plus.shape[0] > 0:
-        base = real(about[G_PAIR])
-        if about[MAPPING] == ONE_SIDED:
-            plus, minus = where(h < 0.0, 0.0, h) + base, where(h < 0.0, -h, 0.0) + base
-        elif about[MAPPING] == SYMMETRIC:
-            plus, minus = fma(h, 0.5, base), fma(h, -0.5, base)
-        else:
-            plus, minus = h + base, filled(base, nu_plus)
-        age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
-        h = plus * exp(age * -load(nu_plus, p, v)) - minus * exp(age * -load(nu_minus, p, v))
+        plus, minus = drifted(h, since, aging, p, v)
+        h = plus - minus
     if leak.shape[0] > 0:
         rest = real(about[REST])
         h = fma(h - rest, exp(since * -load(leak, p, v)), rest)

@@ -6,9 +6,10 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import decayed
+from .disturb import disturb_on, restore_on
+from .hardware import is_empty
 from .jit import FLAGS, leaf
 from .pulse import write_pulses
-from .readout import is_empty
 from .simd import lanes_of, load, store, width_of
 from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
 from .update import write
@@ -17,8 +18,8 @@ from .update import write
 @leaf
 def hold(n, theta, device):
     """What the network sees of the devices at step n, where they change by themselves: now and then."""
-    held, offset, kept, aging = device[1], device[8], device[12], device[15]
-    every = np.int64(aging[0][AGE_EVERY])
+    held, offset, kept, aging = device.held, device.offset, device.kept, device.aging
+    every = np.int64(aging.about[AGE_EVERY])
     if every > 0 and n % every == 0:
         for p in range(theta.shape[0]):
             for v in range(0, lanes_of(theta), width_of(theta)):
@@ -28,6 +29,7 @@ def hold(n, theta, device):
                 if kept.shape[0] > 0:
                     h = h + load(kept, p, v)
                 store(theta, p, v, h)
+        restore_on(theta, device)
 
 
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
@@ -42,10 +44,12 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
         )
 
     def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
-        if device[0][WRITES] == WRITES_PLAIN:
+        if device.law[WRITES] == WRITES_PLAIN:
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
         else:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+            disturb_on(theta, device)
+            restore_on(theta, device)
 
     return body
 
@@ -58,7 +62,7 @@ def is_plain(device):
 def _is_plain(device):
     if is_empty(device):
         return lambda device: True
-    return lambda device: device[0][WRITES] == WRITES_PLAIN and device[-2][0][WRITE_STEPS] == 0.0
+    return lambda device: device.law[WRITES] == WRITES_PLAIN and device.latency.about[WRITE_STEPS] == 0.0
 
 
 def hold_on(n, theta, device):

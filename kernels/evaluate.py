@@ -43,7 +43,7 @@ def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work
     """Add the costs of samples s0 .. s1-1 to total float64[1, lanes] and right decisions to correct uint32[1, lanes].
 
     xs real[n, n_in]; targets and smoothed (for the cost) real[n, n_out]; scratch: y real[n_out, lanes], work
-    real[2 x widest layer, lanes]. device: (), or (readout,) without noise, and xs is what the converters make of it.
+    real[2 x widest layer, lanes]. device: (), or a `hardware.Reading` without noise; xs is what the converters make.
     """
     lanes = theta.shape[1]
     n_layers = layers.shape[0]

@@ -19,7 +19,7 @@ def make_network(form: int):
     """Forward pass through all layers for one form of the perturbation, inputs in the first rows of work.
 
     `kind` is SINGLE, PAIR or ANTITHETIC. Outputs stand from first_row(0, last layer) on (copy a, not in a SINGLE pass)
-    and from first_row(1, last layer) on (copy b). `device` as in `pulse`, or ().
+    and from first_row(1, last layer) on (copy b). `device`: a `hardware.Hardware`, or ().
     """
     dense_single = make_dense(SINGLE, form)
     dense_pair = make_dense(PAIR, form)

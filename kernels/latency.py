@@ -1,9 +1,6 @@
 """What comes late on a chip: the error signal, the end of a write, its inputs.
 
-`latency` is a tuple of arrays, the lanes in the last axis: about float64[LATENCY] (no lanes), ring real[delay] (errors
-on their way), words uint32[4 + ceil(P/32) or 0] and values real[P or 0] (the perturbation that the error now arriving
-belongs to; the first four rows of words are scratch), next real[P or 0] (what is being written), seen and target
-real[n_in or 0] (inputs as they are, and as they are to be).
+`latency` is a `hardware.Latency`.
 """
 
 from __future__ import annotations
@@ -11,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import overload
 
+from .hardware import is_empty
 from .jit import FLAGS, inner, leaf
 from .perturb import perturbation_values, random_words, walsh_words
-from .readout import is_empty
 from .simd import fma, lanes_of, load, store, width_of
 from .table import DELAY, INPUT_SHARE, MATCHED, RANDOM, SINUSOID, WRITE_STEPS
 
@@ -32,7 +29,7 @@ def late_perturbation(
     scratch, many, latency,
 ):  # fmt: skip
     """The perturbation of `delay` steps ago, where parameters delay their own as the error is; `first` of a call."""
-    about, _, words, values, _, _, _ = latency
+    about, words, values = latency.about, latency.words, latency.values
     m = n - np.int64(about[DELAY])
     if about[MATCHED] == 0.0 or about[DELAY] == 0.0 or m < 0 or not (first or m % tau_p == 0 or kind == SINUSOID):
         return
@@ -51,7 +48,7 @@ def late_perturbation(
 @leaf
 def late_error(n, signal, row, latency):
     """signal[row] <- the error of `delay` steps ago, 0 where there was none; the new one goes on its way."""
-    ring = latency[1]
+    ring = latency.ring
     if ring.shape[0] > 0:
         at = n % ring.shape[0]
         for v in range(0, lanes_of(signal), width_of(signal)):
@@ -63,7 +60,7 @@ def late_error(n, signal, row, latency):
 @leaf
 def slow_inputs(work, n, new, latency):
     """Inputs in the first rows of work go a part of the way to what they are to be; those of step 0 all of it."""
-    about, seen, target = latency[0], latency[5], latency[6]
+    about, seen, target = latency.about, latency.seen, latency.target
     share = seen.dtype.type(about[INPUT_SHARE])
     if new:
         copy_rows(work, target, seen.shape[0])
@@ -78,7 +75,7 @@ def slow_inputs(work, n, new, latency):
 @leaf
 def exchange(theta, latency):
     """After a write: theta as it was before comes back, and what was written waits in `next`."""
-    after = latency[4]
+    after = latency.next
     for p in range(after.shape[0]):
         for v in range(0, lanes_of(theta), width_of(theta)):
             new = load(theta, p, v)
@@ -86,7 +83,7 @@ def exchange(theta, latency):
             store(after, p, v, new)
 
 
-# The same, or nothing where the tuple of the devices is empty; `latency` is its last but one.
+# The same, or nothing where the tuple of the devices is empty.
 
 
 def settle_on(n, since_theta, theta, device):
@@ -99,9 +96,9 @@ def _settle_on(n, since_theta, theta, device):
         return lambda n, since_theta, theta, device: None
 
     def body(n, since_theta, theta, device):
-        latency = device[-2]
-        if latency[4].shape[0] > 0 and n > since_theta and since_theta == np.int64(latency[0][WRITE_STEPS]):
-            copy_rows(latency[4], theta, theta.shape[0])
+        latency = device.latency
+        if latency.next.shape[0] > 0 and n > since_theta and since_theta == np.int64(latency.about[WRITE_STEPS]):
+            copy_rows(latency.next, theta, theta.shape[0])
 
     return body
 
@@ -114,7 +111,7 @@ def seen_from(device):
 def _seen_from(device):
     if is_empty(device):
         return lambda device: np.int64(0)
-    return lambda device: np.int64(device[-2][0][WRITE_STEPS])
+    return lambda device: np.int64(device.latency.about[WRITE_STEPS])
 
 
 def before_write(theta, device):
@@ -125,7 +122,7 @@ def before_write(theta, device):
 def _before_write(theta, device):
     if is_empty(device):
         return lambda theta, device: None
-    return lambda theta, device: copy_rows(theta, device[-2][4], device[-2][4].shape[0])
+    return lambda theta, device: copy_rows(theta, device.latency.next, device.latency.next.shape[0])
 
 
 def after_write(theta, device):
@@ -136,7 +133,7 @@ def after_write(theta, device):
 def _after_write(theta, device):
     if is_empty(device):
         return lambda theta, device: None
-    return lambda theta, device: exchange(theta, device[-2])
+    return lambda theta, device: exchange(theta, device.latency)
 
 
 def inputs_on(work, n, new, device):
@@ -147,7 +144,7 @@ def inputs_on(work, n, new, device):
 def _inputs_on(work, n, new, device):
     if is_empty(device):
         return lambda work, n, new, device: None
-    return lambda work, n, new, device: slow_inputs(work, n, new, device[-2])
+    return lambda work, n, new, device: slow_inputs(work, n, new, device.latency)
 
 
 def delay_on(n, signal, row, device):
@@ -158,7 +155,7 @@ def delay_on(n, signal, row, device):
 def _delay_on(n, signal, row, device):
     if is_empty(device):
         return lambda n, signal, row, device: None
-    return lambda n, signal, row, device: late_error(n, signal, row, device[-2])
+    return lambda n, signal, row, device: late_error(n, signal, row, device.latency)
 
 
 def late_on(
@@ -187,7 +184,7 @@ def _late_on(
     ):  # fmt: skip
         late_perturbation(
             n, first, kind, n_params, tau_p, dt, period, amplitude, seed, ids, multiple, wave, phase_sin, phase_cos,
-            scratch, many, device[-2],
+            scratch, many, device.latency,
         )  # fmt: skip
 
     return nothing if empty else body
@@ -203,7 +200,7 @@ def _arrived(words, values, turn, n, tau_p, n_params, device):
         return lambda words, values, turn, n, tau_p, n_params, device: (words, values, turn)
 
     def body(words, values, turn, n, tau_p, n_params, device):
-        about, _, late_words, late_values, _, _, _ = device[-2]
+        about, late_words, late_values = device.latency.about, device.latency.words, device.latency.values
         if about[MATCHED] == 0.0 or about[DELAY] == 0.0:
             return words, values, turn
         late = max(n - np.int64(about[DELAY]), 0) // tau_p % n_params

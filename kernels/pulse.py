@@ -1,10 +1,6 @@
 """Writes of devices that are not ideal: whole pulses whose step depends on the state, bounds, levels, write noise.
 
-`device` is a tuple of arrays, in this order, the lanes in the last axis (1-D arrays for a chip on its own):
-law float64[LAW] (no lanes), held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept,
-counts, xi, and the tuples `aging`, `latency` and `readout`. `held` real[P] is the state when it was written, `offset`
-what is subtracted from it for the network to see, `kept` the write noise that is added, `limit` uint32[P] the pulses a
-device lives for. An array that the law does not need has no rows.
+`device` is a `hardware.Hardware`.
 Equations: Gong et al., Nat. Commun. 9, 2102 (2018); Rasch et al., AICAS 2021, arXiv 2104.02184.
 """
 
@@ -13,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .aging import decayed
+from .asked import asked_on, given_on
 from .jit import inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
@@ -115,8 +112,12 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     Words of the stream PULSE: those of write `number` come in slots of ceil(P/4) blocks, slot 0 for the rounding, slot
     1 for the write noise, slot 2 + i for the i-th pulse; sigma_theta has the stream WRITE.
     """
-    law, held, up, down, slope_up, slope_down, high, low, offset, carry, counted, limit, kept, counts, xi = device[:15]
-    aging = device[15]
+    law, held, carry, counted, limit, kept = (
+        device.law, device.held, device.carry, device.counted, device.limit, device.kept,
+    )  # fmt: skip
+    up, down, slope_up, slope_down = device.up, device.down, device.slope_up, device.slope_down
+    high, low, offset, counts, xi = device.high, device.low, device.offset, device.counts, device.xi
+    aging = device.aging
     real = theta.dtype.type
     n_params = theta.shape[0]
     momentum, decay = real(reals[MOMENTUM]), real(reals[WEIGHT_DECAY])
@@ -143,6 +144,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
+                x = asked_on(x, p, v, device)
                 if not direct:
                     x = x * granules
                     if carry.shape[0] > 0:
@@ -161,10 +163,11 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 store(counts, p - first, v, x)
                 if any_lane(x != 0.0):
                     active |= 1 << ((p - first) >> 2)
+        given_on(counts, counted, limit, first, last, device)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
         written = active
-        if aging[1].shape[0] > 0:
+        if aging.written.shape[0] > 0:
             for p in range(first, last):
                 wake(n, held, counts, always, aging, p, p - first)
         if direct or at_once:
@@ -245,7 +248,7 @@ def normals_of(groups, seed, ids, stream, block, blocks, words, out):
 @leaf
 def wake(n, held, counts, always, aging, p, row):
     """What is written at the end of step n starts from what it has become, and its clock anew."""
-    written = aging[1]
+    written = aging.written
     for v in range(0, lanes_of(held), width_of(held)):
         h, t = load(held, p, v), load(written, p, v)
         still = load(counts, row, v) == 0.0

@@ -1,16 +1,14 @@
 """Columns as a chip reads them: read noise of the devices, converters with few bits, saturation counted.
 
-`readout` is a tuple of arrays, the lanes in the last axis: about float64[READOUT] (no lanes), columns real[2 neurons
-or 0] (gain and offset of each column's converter), xi real[2 x padded neurons or 0] (normals of an evaluation, copy a
-and then copy b), saturated uint64[4] (conversions that were cut: inputs, columns, cost; scratch).
+`readout` is a `hardware.Readout`.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 from numba.extending import overload
 
+from .hardware import is_empty
 from .jit import FLAGS, leaf
 from .perturb import BLOCKS, normals
 from .philox import READ
@@ -27,6 +25,7 @@ from .table import (
     DAC_HIGH,
     DAC_LOW,
     DAC_STEP,
+    DIGITAL,
     INPUT,
     READ_FLOOR,
     READ_SLOPE,
@@ -49,7 +48,7 @@ def convert(x, low, high, step, saturated, row, v):
 @leaf
 def inputs_read(z, row, n, new, readout):
     """The DAC: n inputs in rows of z from `row` on become what the crossbar is driven with; counted if they are new."""
-    about, _, _, saturated = readout
+    about, saturated = readout.about, readout.saturated
     real = z.dtype.type
     low, high, step = real(about[DAC_LOW]), real(about[DAC_HIGH]), real(about[DAC_STEP])
     if step > 0.0:
@@ -61,7 +60,7 @@ def inputs_read(z, row, n, new, readout):
 @leaf
 def draw_reads(index, seed, ids, words, readout):
     """Normals of evaluation `index` of both copies into xi."""
-    xi = readout[2]
+    xi = readout.xi
     blocks = xi.shape[0] // 4
     for q in range(0, blocks, BLOCKS):
         some = min(BLOCKS, blocks - q)
@@ -80,10 +79,11 @@ def columns_read(theta, w0, b0, n_in, n_out, work, x, z, first, copy, readout):
     real = theta.dtype.type
     rest, slope = real(about[READ_FLOOR]), real(about[READ_SLOPE])
     step, high = real(about[ADC_STEP]), real(about[ADC_RANGE])
+    bias = real(1.0 - about[DIGITAL])  # what drives the biases
     base = copy * (xi.shape[0] // 2) + first
     for v in range(0, lanes_of(theta), width_of(theta)):
         if xi.shape[0] > 0:
-            drive = filled(real(1.0), theta)  # what drives the biases, too
+            drive = filled(bias, theta)
             for i in range(n_in):
                 u = load(work, x + i, v)
                 drive = fma(u, u, drive)
@@ -91,11 +91,11 @@ def columns_read(theta, w0, b0, n_in, n_out, work, x, z, first, copy, readout):
             j = 0
             if slope > 0.0:
                 while j + 4 <= n_out:
-                    add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base)
+                    add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, bias, common, xi, base)
                     j += 4
             while j < n_out:
                 if slope > 0.0:
-                    s = sigma(theta, b0 + j, v, rest, slope)
+                    s = sigma(theta, b0 + j, v, rest, slope) * bias
                     total = fma(s, s, common)
                     for i in range(n_in):
                         s = sigma(theta, w0 + j * n_in + i, v, rest, slope) * load(work, x + i, v)
@@ -121,12 +121,12 @@ def sigma(theta, p, v, rest, slope):
 
 
 @leaf
-def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base):
+def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, bias, common, xi, base):
     """Noise of four columns at a time, each a sum of its own."""
-    s0 = sigma(theta, b0 + j, v, rest, slope)
-    s1 = sigma(theta, b0 + j + 1, v, rest, slope)
-    s2 = sigma(theta, b0 + j + 2, v, rest, slope)
-    s3 = sigma(theta, b0 + j + 3, v, rest, slope)
+    s0 = sigma(theta, b0 + j, v, rest, slope) * bias
+    s1 = sigma(theta, b0 + j + 1, v, rest, slope) * bias
+    s2 = sigma(theta, b0 + j + 2, v, rest, slope) * bias
+    s3 = sigma(theta, b0 + j + 3, v, rest, slope) * bias
     t0, t1, t2, t3 = fma(s0, s0, common), fma(s1, s1, common), fma(s2, s2, common), fma(s3, s3, common)
     p = w0 + j * n_in
     for i in range(n_in):
@@ -145,7 +145,7 @@ def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, b
 @leaf
 def cost_read(c, of_change, readout, v):
     """The ADC of the cost, where it is the one of its change (of_change), or of the cost itself."""
-    about, saturated = readout[0], readout[3]
+    about, saturated = readout.about, readout.saturated
     if about[COST_STEP] > 0.0 and (about[COST_CODE] == CHANGE) == of_change:
         high = about[COST_RANGE]
         c = convert(c, -high if of_change else 0.0, high, about[COST_STEP], saturated, COST_READ, v)
@@ -163,7 +163,7 @@ def convert_inputs(z, row, n, new, device):
 def _convert_inputs(z, row, n, new, device):
     if is_empty(device):
         return lambda z, row, n, new, device: None
-    return lambda z, row, n, new, device: inputs_read(z, row, n, new, device[-1])
+    return lambda z, row, n, new, device: inputs_read(z, row, n, new, device.readout)
 
 
 def draw_noise(index, seed, ids, words, device):
@@ -174,7 +174,7 @@ def draw_noise(index, seed, ids, words, device):
 def _draw_noise(index, seed, ids, words, device):
     if is_empty(device):
         return lambda index, seed, ids, words, device: None
-    return lambda index, seed, ids, words, device: draw_reads(index, seed, ids, words, device[-1])
+    return lambda index, seed, ids, words, device: draw_reads(index, seed, ids, words, device.readout)
 
 
 def read_columns(theta, w0, b0, n_in, n_out, work, x, z, first, copy, device):
@@ -186,7 +186,7 @@ def _read_columns(theta, w0, b0, n_in, n_out, work, x, z, first, copy, device):
     if is_empty(device):
         return lambda theta, w0, b0, n_in, n_out, work, x, z, first, copy, device: None
     return lambda theta, w0, b0, n_in, n_out, work, x, z, first, copy, device: columns_read(
-        theta, w0, b0, n_in, n_out, work, x, z, first, copy, device[-1]
+        theta, w0, b0, n_in, n_out, work, x, z, first, copy, device.readout
     )
 
 
@@ -198,7 +198,7 @@ def read_cost(c, of_change, device, v):
 def _read_cost(c, of_change, device, v):
     if is_empty(device):
         return lambda c, of_change, device, v: c
-    return lambda c, of_change, device, v: cost_read(c, of_change, device[-1], v)
+    return lambda c, of_change, device, v: cost_read(c, of_change, device.readout, v)
 
 
 def read_costs(signal, first, last, device):
@@ -213,11 +213,6 @@ def _read_costs(signal, first, last, device):
     def body(signal, first, last, device):
         for row in range(first, last + 1):
             for v in range(0, lanes_of(signal), width_of(signal)):
-                store(signal, row, v, cost_read(load(signal, row, v), False, device[-1], v))
+                store(signal, row, v, cost_read(load(signal, row, v), False, device.readout, v))
 
     return body
-
-
-def is_empty(kind):
-    """Whether a type is that of ()."""
-    return isinstance(kind, types.BaseTuple) and len(kind) == 0

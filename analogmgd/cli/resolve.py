@@ -61,18 +61,21 @@ def check_tables(tables: Mapping[str, Any]) -> None:
 
 
 def named_data(table: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, dict[str, Any]]:
-    """The data set of a [data] table, and the table with the path at which its file was found.
+    """The data set of a [data] table, and the table with the path at which its file was found, without data_dir.
 
-    The path of a file is as seen from the current folder; if there is none, from that of the TOML file.
+    The path of a file or of data_dir is as seen from the current folder; if there is none, from that of the TOML file.
+    No result depends on where the files of a published data set lie, so data_dir is not kept.
     """
     table = dict(table)
     if "name" not in table:
         raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
-    name = table["name"]
-    if folder is not None and isinstance(name, str) and not Path(name).exists() and (folder / name).is_file():
-        table["name"] = str(folder / name)
-    options = {k: v for k, v in table.items() if k != "name"}
-    return load_dataset(table["name"], **options), table
+    for key, there in (("name", Path.is_file), ("data_dir", Path.is_dir)):
+        path = table.get(key)
+        if folder is not None and isinstance(path, str) and not Path(path).exists() and there(folder / path):
+            table[key] = str(folder / path)
+    data = load_dataset(**table)
+    table.pop("data_dir", None)
+    return data, table
 
 
 def read_source(source: str) -> tuple[Tables, Path | None]:
