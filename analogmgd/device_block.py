@@ -86,11 +86,12 @@ class DeviceBlock:
             self.wires = WireBlock(plan, theta, gain, rows, faults)
             self.state += self.wires.state
             self.counts |= self.wires.counts
-        self.hardware = Hardware(
+        parts: list[Any] = [
             plan.law, self.held, *map(copied, fixed), self.carry, self.counted, self.limit, self.kept, counts, xi,
             Aging(plan.about, self.written, *map(copied, aging)), late, self.readout.arrays,
             self.wires.parts if self.wires else (),
-        )  # fmt: skip
+        ]  # fmt: skip
+        self.hardware = Hardware(*parts)
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""

@@ -77,7 +77,9 @@ def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> 
         if (wires := block.devices.wires) is not None:
             stuck = wires.parts.stuck_plus, wires.parts.stuck_minus
             iterations = float(seconds) / plan.iteration_seconds
-            pairs = conductances(held.astype(np.float64), now - offset, iterations, plan.about, drawn[:2], stuck)
+            pairs = conductances(
+                held.astype(np.float64), now - offset, iterations, plan.about, (drawn[0], drawn[1]), stuck
+            )
             block.theta[:] = seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))

@@ -121,8 +121,9 @@ class WireBlock:
             return [rows(0), rows(0)]
         out = [rows(plan.n_params), rows(plan.n_params)]
         device = plan.chip.device
+        moving = np.full_like(out[0], np.nan)
         for array, fractions, end in zip(
-            out, faults.stuck or (np.nan, np.nan), (device.w_max, device.w_min), strict=True
+            out, faults.stuck or (moving, moving), (device.w_max, device.w_min), strict=True
         ):
             array[:] = device.scale * (device.g_min + abs(end or 0.0) * fractions)
             if len(faults.open):
@@ -135,12 +136,12 @@ class WireBlock:
 
 
 def conductances(
-    held: np.ndarray, own: np.ndarray, iterations: float, about: np.ndarray, nu: tuple[np.ndarray | None, ...],
-    stuck: tuple[np.ndarray, np.ndarray],
+    held: np.ndarray, own: np.ndarray, iterations: float, about: np.ndarray,
+    nu: tuple[np.ndarray | None, np.ndarray | None], stuck: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """g_plus and g_minus of devices written as `held` that amount to `own` so many iterations later, float64[P, lanes].
 
-    As `kernels.wires.pair`; nu : exponents of both; stuck : as `WireBlock` has them.
+    As `kernels.wire_pairs.pair`; nu : exponents of both; stuck : as `WireBlock` has them.
     """
     plus, minus = mapped(own, about)
     if nu[0] is not None and nu[1] is not None:
