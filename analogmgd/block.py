@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from .device_block import DeviceBlock, arrays_of, picked
+from .device_extras import element_size
 from .faults import FaultBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
 from .kernels import table as t
 from .kernels.perturb import BLOCKS
+from .kernels.philox import PHASE
 from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
 from .plan import Plan, Samples, start_scale
@@ -105,6 +107,10 @@ class Block:
             draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
         elif len(gain):
             gain[:] = 1
+        if len(gain) and plan.mgd and not chip.device.exact_element and not plan.shaped:
+            gain *= plan.dtype.type(element_size(chip, plan.mgd.amplitude) / plan.mgd.amplitude)
+        if len(gain) and chip.device.digital_biases:
+            gain[plan.biases] = 1
         if faults is not None and len(faults.open):
             gain[faults.open] = 0
         return neuron, gain
@@ -121,7 +127,7 @@ class Block:
         phase_sin = rows(n_params if mgd.perturbation == "sinusoid" else 0)
         phase_cos = rows(len(phase_sin))
         if len(phase_sin):
-            draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
+            draw.draw_phases(self.seed, self.ids, PHASE, 0, phase_sin, phase_cos)
         multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
         widest = max(layer.n_out for layer in net.layers)
         train = plan.train

@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import Chip, Converters, Neuron
+from .device_needs import idle
 from .devices import Device, device
 from .errors import ConfigError
 from .faults import Faults
@@ -197,6 +198,7 @@ def device_table(chosen: Device) -> dict[str, Any]:
     preset = device(chosen.name).model_dump()
     if any(value is None and preset[key] is not None for key, value in values.items()):
         values["name"] = "ideal"
+        values = {key: value for key, value in values.items() if key not in idle(chosen)}  # refused without the preset
     return values
 
 

@@ -148,13 +148,14 @@ class FaultBlock:
         widths = [(layer.n_in, layer.n_out) for layer in net.layers]
         rows_dead = self._uniform(2, sum(a for a, _ in widths)) < faults.rows
         columns_dead = self._uniform(3, sum(b for _, b in widths)) < faults.columns
+        on_column = not self._plan.chip.device.digital_biases
         parts, i, j = [], 0, 0
         for q, (n_in, n_out) in enumerate(widths):
             row, column = rows_dead[i : i + n_in].copy(), columns_dead[j : j + n_out].copy()
             i, j = i + n_in, j + n_out
             row[[k for layer, k in faults.dead_rows if layer == q]] = True
             column[[k for layer, k in faults.dead_columns if layer == q]] = True
-            parts += [(row[np.newaxis] | column[:, np.newaxis]).reshape(n_in * n_out, -1), column]
+            parts += [(row[np.newaxis] | column[:, np.newaxis]).reshape(n_in * n_out, -1), column & on_column]
         return np.concatenate(parts)
 
     def _neurons(self) -> np.ndarray:

@@ -16,7 +16,16 @@ from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
 from .kernels.simd import WIDTH
-from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
+from .plan_checks import (
+    check_cost_noise,
+    check_data,
+    check_element,
+    check_faults,
+    check_latency,
+    check_memory,
+    check_range,
+    check_streams,
+)
 from .readout import converted, reading
 from .rule import MGD
 from .wire_block import check_wires, scratch_bytes
@@ -103,6 +112,8 @@ class Plan:
         self.cost = COSTS[self.chip.network.cost]
         self.ints, self.reals = self._scalars()
         check_streams(self)
+        check_cost_noise(self)
+        check_element(self)
 
     @cached_property
     def train(self) -> Samples:
@@ -124,7 +135,7 @@ class Plan:
     def codes(self) -> bool:
         """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
         mgd = self.mgd
-        return mgd is not None and mgd.perturbation in ("random", "walsh") and self.exact
+        return mgd is not None and self.signs and self.exact
 
     @property
     def exact(self) -> bool:
@@ -134,7 +145,31 @@ class Plan:
     @property
     def exact_amplitude(self) -> bool:
         """Whether it has where it is made."""
-        return self.chip.device.amplitude_mismatch == 0 and not self.chip.faults.lines
+        device = self.chip.device
+        return device.amplitude_mismatch == 0 and device.exact_element and not self.chip.faults.lines
+
+    @property
+    def signs(self) -> bool:
+        """Whether the perturbation is a sign times a size."""
+        return self.mgd is not None and self.mgd.perturbation in ("random", "walsh")
+
+    @property
+    def shaped(self) -> bool:
+        """Whether an element that is not exact has perturbations of many sizes to give."""
+        many = self.mgd is not None and self.mgd.perturbation in ("gaussian", "sinusoid")
+        return many and not self.chip.device.exact_element
+
+    @cached_property
+    def biases(self) -> np.ndarray:
+        """int64[neurons]: the parameters that are biases."""
+        return np.concatenate([np.arange(row[t.BIASES], row[t.BIASES] + row[t.N_OUT]) for row in self.layers])
+
+    @property
+    def extras(self) -> bool:
+        """Whether there is anything of `hardware.Extras`."""
+        device, converters = self.chip.device, self.chip.converters
+        numbers = device.digital_biases and (self.law[t.WRITES] != t.WRITES_PLAIN or self.shaped)
+        return converters.coloured or converters.errors_vary or device.half_select > 0 or self.shaped or numbers
 
     @property
     def wired(self) -> bool:
@@ -146,8 +181,8 @@ class Plan:
         """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
         chip = self.chip
         late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
-        plain = chip.device.plain and chip.converters.plain and not chip.faults.any and not late and not self.wired
-        return self.mgd is not None and not plain
+        plain = chip.device.plain and chip.converters.plain and not chip.faults.any
+        return self.mgd is not None and not (plain and not late and not self.shaped and not self.wired)
 
     @cached_property
     def law(self) -> np.ndarray:

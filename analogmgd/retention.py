@@ -81,6 +81,8 @@ def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> 
                 held.astype(np.float64), now - offset, iterations, plan.about, (drawn[0], drawn[1]), stuck
             )
             block.theta[:] = seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
+        if plan.chip.device.digital_biases:
+            block.theta[plan.biases] = theta[chosen].T[plan.biases]
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))
     return tuple(np.array(part) for part in zip(*found, strict=True))

@@ -45,7 +45,7 @@ def array_table(chip: Chip) -> np.ndarray:
 
 def bias_rows(chip: Chip) -> int:
     """Rows of an array that are driven at 1 for the biases: 1, or 0 where biases are not devices."""
-    return 0 if getattr(chip.device, "digital_biases", False) else 1
+    return 0 if chip.device.digital_biases else 1
 
 
 def wiring(chip: Chip) -> np.ndarray:
@@ -128,6 +128,8 @@ class WireBlock:
             array[:] = device.scale * (device.g_min + abs(end or 0.0) * fractions)
             if len(faults.open):
                 array[faults.open] = 0
+            if device.digital_biases:
+                array[plan.biases] = np.nan
         return out
 
     def left_of(self, grad: np.ndarray) -> np.ndarray:

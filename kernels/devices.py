@@ -6,6 +6,7 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import decayed
+from .disturb import disturb_on, restore_on
 from .hardware import is_empty
 from .jit import FLAGS, leaf
 from .pulse import write_pulses
@@ -28,6 +29,7 @@ def hold(n, theta, device):
                 if kept.shape[0] > 0:
                     h = h + load(kept, p, v)
                 store(theta, p, v, h)
+        restore_on(theta, device)
 
 
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
@@ -46,6 +48,8 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
         else:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+            disturb_on(theta, device)
+            restore_on(theta, device)
 
     return body
 

@@ -49,6 +49,36 @@ class Readout(NamedTuple):
     saturated: np.ndarray
 
 
+class Extras(NamedTuple):
+    """What few chips have; () for the others.
+
+    about float64[EXTRAS]; arrays int64[4 layers] (n_in, n_out, first weight, first bias of each).
+    Errors (`broadcast`): error_gain, error_offset real[layers or 0], words uint32[as many as signs or 0] scratch.
+    Noise of the cost (`cost_noise`): keep, fresh float64[K], noise float64[K + 2 or 0] (K processes, a random walk, a
+    telegraph), hum float64[2 or 0] (cosine and sine of its phase), xi float64[4 + 4 ceil(K/4) or 0] scratch.
+    Disturbance (`disturb`): given real[P or 0] the pulses of a write, signed, lines real[2 x (the most rows + columns)
+    or 0] scratch.
+    Digital biases (`digital`): number int64[P or 0], which bias a parameter is, or -1, biases int64[neurons or 0], the
+    parameter of each, value real[neurons or 0].
+    """
+
+    about: np.ndarray
+    arrays: np.ndarray
+    error_gain: np.ndarray
+    error_offset: np.ndarray
+    words: np.ndarray
+    keep: np.ndarray
+    fresh: np.ndarray
+    noise: np.ndarray
+    hum: np.ndarray
+    xi: np.ndarray
+    given: np.ndarray
+    lines: np.ndarray
+    number: np.ndarray
+    biases: np.ndarray
+    value: np.ndarray
+
+
 class Wires(NamedTuple):
     """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE].
 
@@ -89,7 +119,6 @@ class Hardware(NamedTuple):
     law float64[LAW]; held real[P] is the state when it was written, offset what is subtracted from it for the network
     to see, kept the write noise that is added, limit uint32[P] the pulses a device lives for, counted uint32[P] those
     it has had; up .. low as in `device_law.Devices`; counts and xi are scratch.
-    wires: `Wires`, or ().
     """
 
     law: np.ndarray
@@ -110,7 +139,8 @@ class Hardware(NamedTuple):
     aging: Aging
     latency: Latency
     readout: Readout
-    wires: Any
+    extras: Any = ()  # Extras, where there are such
+    wires: Any = ()  # Wires, where there are such
 
 
 class Reading(NamedTuple):

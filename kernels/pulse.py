@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .aging import decayed
+from .asked import asked_on, given_on
 from .jit import inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
@@ -143,6 +144,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
+                x = asked_on(x, p, v, device)
                 if not direct:
                     x = x * granules
                     if carry.shape[0] > 0:
@@ -161,6 +163,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 store(counts, p - first, v, x)
                 if any_lane(x != 0.0):
                     active |= 1 << ((p - first) >> 2)
+        given_on(counts, counted, limit, first, last, device)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
         written = active

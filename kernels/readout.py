@@ -25,6 +25,7 @@ from .table import (
     DAC_HIGH,
     DAC_LOW,
     DAC_STEP,
+    DIGITAL,
     INPUT,
     READ_FLOOR,
     READ_SLOPE,
@@ -78,10 +79,11 @@ def columns_read(theta, w0, b0, n_in, n_out, work, x, z, first, copy, readout):
     real = theta.dtype.type
     rest, slope = real(about[READ_FLOOR]), real(about[READ_SLOPE])
     step, high = real(about[ADC_STEP]), real(about[ADC_RANGE])
+    bias = real(1.0 - about[DIGITAL])  # what drives the biases
     base = copy * (xi.shape[0] // 2) + first
     for v in range(0, lanes_of(theta), width_of(theta)):
         if xi.shape[0] > 0:
-            drive = filled(real(1.0), theta)  # what drives the biases, too
+            drive = filled(bias, theta)
             for i in range(n_in):
                 u = load(work, x + i, v)
                 drive = fma(u, u, drive)
@@ -89,11 +91,11 @@ def columns_read(theta, w0, b0, n_in, n_out, work, x, z, first, copy, readout):
             j = 0
             if slope > 0.0:
                 while j + 4 <= n_out:
-                    add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base)
+                    add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, bias, common, xi, base)
                     j += 4
             while j < n_out:
                 if slope > 0.0:
-                    s = sigma(theta, b0 + j, v, rest, slope)
+                    s = sigma(theta, b0 + j, v, rest, slope) * bias
                     total = fma(s, s, common)
                     for i in range(n_in):
                         s = sigma(theta, w0 + j * n_in + i, v, rest, slope) * load(work, x + i, v)
@@ -119,12 +121,12 @@ def sigma(theta, p, v, rest, slope):
 
 
 @leaf
-def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, common, xi, base):
+def add_noise4(theta, w0, b0, n_in, work, x, z, j, v, rest, slope, bias, common, xi, base):
     """Noise of four columns at a time, each a sum of its own."""
-    s0 = sigma(theta, b0 + j, v, rest, slope)
-    s1 = sigma(theta, b0 + j + 1, v, rest, slope)
-    s2 = sigma(theta, b0 + j + 2, v, rest, slope)
-    s3 = sigma(theta, b0 + j + 3, v, rest, slope)
+    s0 = sigma(theta, b0 + j, v, rest, slope) * bias
+    s1 = sigma(theta, b0 + j + 1, v, rest, slope) * bias
+    s2 = sigma(theta, b0 + j + 2, v, rest, slope) * bias
+    s3 = sigma(theta, b0 + j + 3, v, rest, slope) * bias
     t0, t1, t2, t3 = fma(s0, s0, common), fma(s1, s1, common), fma(s2, s2, common), fma(s3, s3, common)
     p = w0 + j * n_in
     for i in range(n_in):

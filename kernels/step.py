@@ -10,8 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import table as t
+from .broadcast import array_on, arrays_on
+from .cost_noise import cost_noise_on
 from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
 from .devices import hold_on, is_plain, write_on
+from .element import element_on, numbers_on
 from .forward import first_row, make_network
 from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
@@ -25,7 +28,7 @@ from .update import learning_rate, make_accumulate
 from .wires import own_of, wires_after, wires_middle, wires_on, wires_perturb, wires_start
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
-C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
+C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, ARRAY_ERROR, SIGNALS = range(8)
 
 
 @inner
@@ -181,7 +184,12 @@ def make_steps(form: int):
                 for p in range(gain.shape[0]):
                     for v in range(0, lanes_of(theta), width_of(theta)):
                         size = load(gain, p, v)
-                        store(applied, p, v, size * amplitude if form == GAINS else size * load(values, p, v))
+                        if form == GAINS:
+                            store(applied, p, v, size * amplitude)
+                        else:
+                            store(applied, p, v, size * element_on(load(values, p, v), device))
+                if form == VALUES and gain.shape[0] > 0:
+                    numbers_on(values, applied, device)
             if solved or since_p == 0:
                 wires_perturb(n, signs, words, values, amplitude, ids, applied, layers, device)
             solved = False
@@ -217,7 +225,9 @@ def make_steps(form: int):
                     n, sigma_c0, BASELINE, cached_minus, seed, ids, scratch, four_minus, signal, C_MINUS
                 )
 
-            read_costs(signal, C_PLUS, C_PLUS if forward == SINGLE else C_MINUS, device)
+            last_cost = C_PLUS if forward == SINGLE else C_MINUS
+            cost_noise_on(n, signal, C_PLUS, last_cost, seed, ids, scratch, device)
+            read_costs(signal, C_PLUS, last_cost, device)
             change_of_cost(
                 n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad, device
             )
@@ -240,9 +250,14 @@ def make_steps(form: int):
             its_words, its_values, its_turn = arrived(words, values, turn, n, tau_p, n_params, device)
             first = its_turn if one_turn else 0
             last = first + 1 if one_turn else n_params
-            accumulate(
-                its_words, its_values, signal, ERROR, keep, direct, ends, not analog, rate, G, theta, first, last
-            )  # fmt: skip
+            for q in range(arrays_on(n_layers, device)):
+                its_words_q, row, first_q, last_q = array_on(
+                    q, its_words, signs, signal, ERROR, ARRAY_ERROR, first, last, scale * scale2, device
+                )
+                accumulate(
+                    its_words_q, its_values, signal, row, keep, direct, ends, not analog, rate, G, theta, first_q,
+                    last_q,
+                )  # fmt: skip
             if kept:
                 for p in range(n_params):
                     copy_row(G, p, last_gradient, p)

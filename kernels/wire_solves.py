@@ -1,4 +1,4 @@
-"""Exact solves of the arrays of chips with wires, one chip after another: when, what of them is kept, how far off it was.
+"""Exact solves of the arrays of chips with wires, one chip after another: when, what is kept of them, how far off it was.
 
 `wires` says what they are for.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from .dense import sign_word
+from .element import element_on, numbers_on
 from .elimination import G, M, S, solve_array
 from .jit import inner, leaf
 from .simd import at, filled, flip, lanes_of, load, put, store, width_of
@@ -242,10 +243,15 @@ def perturb_chips(n, signs, words, values, amplitude, ids, applied, layers, devi
     look(n, device)
     for p in range(applied.shape[0]):
         for v in range(0, lanes_of(applied), width_of(applied)):
-            d = flip(filled(amplitude, applied), sign_word(words, p, v)) if signs else load(values, p, v)
+            if signs:
+                d = flip(filled(amplitude, applied), sign_word(words, p, v))
+            else:
+                d = element_on(load(values, p, v), device)
             store(applied, p, v, d * load(wires.mismatch, p, v) if wires.mismatch.shape[0] > 0 else d)
             if antithetic:
                 store(wires.middle, p, v, load(wires.base, p, v))
+    if not signs:
+        numbers_on(values, applied, device)
     for lane in range(lanes_of(applied)):
         if lane > 0 and at(ids, 0, lane) == at(ids, 0, lane - 1):
             for p in range(applied.shape[0]):

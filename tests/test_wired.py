@@ -199,6 +199,20 @@ def test_write_noise_and_reference_are_of_the_devices():
     np.testing.assert_allclose(run.theta, seen(chip, *g), rtol=1e-10, atol=1e-12)
 
 
+def test_digital_biases_are_not_on_the_array():
+    """They are seen as they are; the array has no row for them."""
+    device = am.Device(g_min=0.05, digital_biases=True)
+    biases = np.r_[12:16, 24:26]
+    chip = am.Chip(NET, device=device, wires=am.Wires(**WIRES))
+    for how in ({"refresh": 4}, {"update": "exact"}):
+        run = train(device, how, steps=50)
+        np.testing.assert_allclose(run.theta[:, biases], run.own[:, biases], rtol=1e-12, atol=1e-12)
+        g = conductances(run.own, run.own, 0, law_of(device, 1.0), (None, None), (np.zeros((0, P)), np.zeros((0, P))))
+        if "update" in how:
+            np.testing.assert_allclose(run.theta, seen(chip, *g), rtol=1e-10, atol=1e-12)
+        assert np.abs(run.theta[:, :12] - run.own[:, :12]).max() > 0.02
+
+
 # When to solve, and what is told.
 
 

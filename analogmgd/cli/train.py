@@ -194,13 +194,14 @@ def outcome(run: Trace, summary: dict[str, Any], planned: int | None, compiled: 
 
 def written(spent: dict[str, Any]) -> str:
     """Pulses, and what they took."""
-    if "pulses_per_device" not in spent:
-        return ""
-    parts = [f"{si(spent['pulses_per_device'])} pulses a device on average"]
+    parts = []
+    if "pulses_per_device" in spent:
+        parts.append(f"{si(spent['pulses_per_device'])} pulses a device on average")
     if "joules_per_chip" in spent:
         parts.append(f"{si(spent['joules_per_chip'], 'J')} a chip with the reads")
     if "pulse_seconds_at_once" in spent:
-        parts.append(f"{si(spent['pulse_seconds_at_once'], 's')} of pulses, all devices at once")
+        once, turn = (si(spent[f"pulse_seconds_{how}"], "s") for how in ("at_once", "in_turn"))
+        parts.append(f"{once} of pulses, all devices at once, {turn} one after another")
     return ", ".join(parts)
 
 
