@@ -45,7 +45,7 @@ def array_table(chip: Chip) -> np.ndarray:
 
 def bias_rows(chip: Chip) -> int:
     """Rows of an array that are driven at 1 for the biases: 1, or 0 where biases are not devices."""
-    return 0 if getattr(chip.device, "digital_biases", False) else 1
+    return 0 if chip.device.digital_biases else 1
 
 
 def wiring(chip: Chip) -> np.ndarray:
@@ -121,12 +121,15 @@ class WireBlock:
             return [rows(0), rows(0)]
         out = [rows(plan.n_params), rows(plan.n_params)]
         device = plan.chip.device
+        moving = np.full_like(out[0], np.nan)
         for array, fractions, end in zip(
-            out, faults.stuck or (np.nan, np.nan), (device.w_max, device.w_min), strict=True
+            out, faults.stuck or (moving, moving), (device.w_max, device.w_min), strict=True
         ):
             array[:] = device.scale * (device.g_min + abs(end or 0.0) * fractions)
             if len(faults.open):
                 array[faults.open] = 0
+            if device.digital_biases:
+                array[plan.biases] = np.nan
         return out
 
     def left_of(self, grad: np.ndarray) -> np.ndarray:
@@ -135,12 +138,12 @@ class WireBlock:
 
 
 def conductances(
-    held: np.ndarray, own: np.ndarray, iterations: float, about: np.ndarray, nu: tuple[np.ndarray | None, ...],
-    stuck: tuple[np.ndarray, np.ndarray],
+    held: np.ndarray, own: np.ndarray, iterations: float, about: np.ndarray,
+    nu: tuple[np.ndarray | None, np.ndarray | None], stuck: tuple[np.ndarray, np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """g_plus and g_minus of devices written as `held` that amount to `own` so many iterations later, float64[P, lanes].
 
-    As `kernels.wires.pair`; nu : exponents of both; stuck : as `WireBlock` has them.
+    As `kernels.wire_pairs.pair`; nu : exponents of both; stuck : as `WireBlock` has them.
     """
     plus, minus = mapped(own, about)
     if nu[0] is not None and nu[1] is not None:

@@ -103,12 +103,15 @@ class Extras(NamedTuple):
 
 
 class Wires(NamedTuple):
-    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE]. own real[P] is
-    what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves, all real[P];
-    mismatch and middle (theta while a perturbation is applied that is exact both ways) real[P or 0]; stuck_plus and
-    stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are steps of solves,
-    solves uint64[1] how many, worst float64[2] the largest error and the rate at which it grows. g_plus, g_minus real[P], exact, other float64[P] (no
-    lanes), cells, work and stack float64[.., .., ..] (`elimination`) are scratch."""
+    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE].
+
+    own real[P] is what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves,
+    all real[P]; mismatch and middle (theta while a perturbation that is exact both ways is applied) real[P or 0];
+    stuck_plus and stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are
+    steps of solves, solves uint64[1] how many, worst float64[2] the largest error and the rate at which it grows.
+    g_plus, g_minus real[P], exact, other float64[P] (no lanes), cells, work and stack float64[.., .., ..]
+    (`elimination`) are scratch.
+    """
 
     about: np.ndarray
     tiles: np.ndarray

@@ -237,7 +237,21 @@ LATE = {
     "delay_matched": st.booleans(),
     "input_tau": st.just(0.0) | st.floats(0.5, 5),
 }
-CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
+WIRES = {
+    "row": st.sampled_from([0.0, 50.0]),
+    "column": st.sampled_from([0.0, 80.0]),
+    "source": st.sampled_from([0.0, 100.0]),
+    "sense": st.sampled_from([0.0, 30.0]),
+    "driven": st.sampled_from(["left", "both"]),
+    "sensed": st.sampled_from(["bottom", "both"]),
+    "tile": st.sampled_from([None, (3, 4), (64, 2)]),
+    "update": st.sampled_from(["correction", "correction", "exact"]),
+    "refresh": st.none() | st.integers(1, 7),
+    "tolerance": st.sampled_from([0.001, 0.1]),
+    "g_unit": st.just(1e-4),
+}
+OF_CHIP = "wires", "network", "device", "neuron", "converters", "faults"
+CHIP = {**dict.fromkeys(OF_CHIP), "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
     "seed": st.integers(0, 2**64 - 1),
@@ -257,7 +271,7 @@ def test_every_option_is_drawn():
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
         (am.Device, {"write_steps", "one_sided"}.union(*OF_DEVICE, *OF_MODEL.values())),
         (am.Converters, CONVERTERS | BITS | COLOURED), (am.Chip, CHIP | LATE), (am.Run, RUN),
-        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
+        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}), (am.Wires, WIRES),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
     choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
@@ -366,9 +380,13 @@ def cases(draw, rules):
         faults |= draw_all(draw, STUCK)
     if faults.get("endurance"):
         faults["endurance_spread"] = draw(maybe)
+    wires = draw_all(draw, WIRES) if draw(st.booleans()) else None
+    if wires and wires["update"] == "exact":
+        del wires["refresh"]
     chip = am.Chip(
         network,
         device=device,
+        wires=am.Wires(**wires) if wires else None,
         faults=am.Faults(**faults),
         **late,
         neuron=am.Neuron(**draw_all(draw, NEURON)),
@@ -381,7 +399,10 @@ def cases(draw, rules):
     sets = [
         rng.random((n, w)) for n in draw(st.tuples(*[st.integers(1, 9)] * 2)) for w in (network.n_in, network.n_out)
     ]
-    return Case(chip, rule, am.Dataset(*sets), draw(st.booleans()), draw_all(draw, RUN))
+    run = draw_all(draw, RUN)
+    if wires:  # one precision less to compile: each kernel with a solver in it takes long
+        run["precision"] = "double"
+    return Case(chip, rule, am.Dataset(*sets), draw(st.booleans()), run)
 
 
 @st.composite
@@ -411,6 +432,9 @@ def assert_same(run, whole, what):
         for name in ("conductances", "nu", "refreshes", "theta_still"):
             if getattr(whole, name) is not None:
                 assert_bits(getattr(run, name), getattr(whole, name)[lanes], f"{what}: {name}")
+    if whole.own is not None:
+        for name in ("own", "wire_solves", "wire_error"):
+            assert_bits(getattr(run, name), getattr(whole, name)[lanes], f"{what}: {name}")
     assert_bits(run.time, whole.time[run.step], what)
     for name in set(run.record) - {"step", "time"}:
         assert_bits(run.record[name], whole.record[name][run.step][:, lanes], f"{what}: {name}")

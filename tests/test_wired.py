@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from test_wires import ENDS, SHAPES, devices, ids, inputs, needs_ngspice
 
 import analogmgd as am
 from analogmgd.device_law import about as law_of
@@ -12,7 +13,6 @@ from analogmgd.wires_elimination import solve
 from oracle import network as onet
 from oracle import ngspice, wired
 from oracle import rule as orule
-from test_wires import ENDS, SHAPES, devices, ids, inputs, needs_ngspice
 
 # The solver.
 
@@ -191,12 +191,26 @@ def test_age_is_what_idle_steps_make(device):
 
 def test_write_noise_and_reference_are_of_the_devices():
     device = am.device("reram-array-om", g_min=0.1)
-    run = train(device, {"update": "exact"}, precision="single")
+    run = train(device, {"update": "exact"})
     about = law_of(device, 1.0)
     none = np.zeros((0, P))
     chip = am.Chip(NET, device=device, wires=am.Wires(**WIRES))
     g = conductances(run.own, run.own, 0, about, (None, None), (none, none))
-    np.testing.assert_allclose(run.theta, seen(chip, *g), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(run.theta, seen(chip, *g), rtol=1e-10, atol=1e-12)
+
+
+def test_digital_biases_are_not_on_the_array():
+    """They are seen as they are; the array has no row for them."""
+    device = am.Device(g_min=0.05, digital_biases=True)
+    biases = np.r_[12:16, 24:26]
+    chip = am.Chip(NET, device=device, wires=am.Wires(**WIRES))
+    for how in ({"refresh": 4}, {"update": "exact"}):
+        run = train(device, how, steps=50)
+        np.testing.assert_allclose(run.theta[:, biases], run.own[:, biases], rtol=1e-12, atol=1e-12)
+        g = conductances(run.own, run.own, 0, law_of(device, 1.0), (None, None), (np.zeros((0, P)), np.zeros((0, P))))
+        if "update" in how:
+            np.testing.assert_allclose(run.theta, seen(chip, *g), rtol=1e-10, atol=1e-12)
+        assert np.abs(run.theta[:, :12] - run.own[:, :12]).max() > 0.02
 
 
 # When to solve, and what is told.
@@ -214,7 +228,10 @@ def test_adaptive_solves_keep_the_tolerance():
         assert np.median(run.wire_error) < tolerance
         assert (run.wire_error < 2 * tolerance).all()
     assert found[0.003] < found[0.0003] < 1250
-    still = am.train(chip, DATA, am.MGD(eta=0.0), steps=5000, chips=2, seed=1)
+    mean = run.wire_solves.mean()
+    single = am.train(chip, DATA, am.MGD(eta=0.02, amplitude=0.05), steps=5000, chips=32, seed=1)
+    assert abs(single.wire_solves.mean() / mean - 1) < 0.1
+    still = am.train(chip, DATA, am.MGD(eta=0.0), steps=5000, chips=4, seed=1)
     assert (still.wire_solves <= 9).all()
     assert (still.wire_error < 1e-6).all()
 

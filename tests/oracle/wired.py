@@ -138,14 +138,15 @@ def simulate(net, x, y, s, c, steps, theta0):
             C0 = measure(theta, samples)
         theta_ac = perturbation(s.perturbation, P, n // s.tau_p, n, s.amplitude, s.band, s.seed, s.chip)
 
-        def perturbed(sign, plus=plus, minus=minus, theta=theta, theta_ac=theta_ac):
+        costs = []
+        for sign in (1.0, -1.0):
             change = sign * c.gain * theta_ac
             if exact:  # half of it on each device of the pair
-                return solve(plus + change / 2.0 / c.scale, minus - change / 2.0 / c.scale)
-            return theta + change * (S_plus + S_minus) / 2.0
-
-        C = measure(perturbed(1.0), samples)
-        C_ac = C - C0 if s.baseline == "measured" else (C - measure(perturbed(-1.0), samples)) / 2.0
+                perturbed = solve(plus + change / 2.0 / c.scale, minus - change / 2.0 / c.scale)
+            else:
+                perturbed = theta + change * (S_plus + S_minus) / 2.0
+            costs.append(measure(perturbed, samples))
+        C_ac = costs[0] - C0 if s.baseline == "measured" else (costs[0] - costs[1]) / 2.0
         G = G + C_ac * theta_ac / s.amplitude**2
         if (n + 1) % s.tau_theta == 0:
             plus, minus = drifted(w, n + 1 - written, c)
