@@ -316,6 +316,7 @@ def with_conductances(draw, kind, values):
     for options in (CONDUCTANCES, FLICKER, TELEGRAPH):
         values |= draw_all(draw, options) if draw(st.booleans()) else {}
     values["lifetime"] = 0.0
+    values.pop("half_select", None)
     if values.get("drift_model") == "pcm":
         values |= {"drift_nu": 0.0, "drift_nu_spread": 0.0}
     if not one_sided and values.get("drift_model") != "pcm" and not any(values.get("programming_noise") or ()):
@@ -380,7 +381,7 @@ def cases(draw, rules):
         faults |= draw_all(draw, STUCK)
     if faults.get("endurance"):
         faults["endurance_spread"] = draw(maybe)
-    wires = draw_all(draw, WIRES) if draw(st.booleans()) else None
+    wires = draw_all(draw, WIRES) if draw(st.booleans()) and not device.paired else None
     if wires and wires["update"] == "exact":
         del wires["refresh"]
     chip = am.Chip(
