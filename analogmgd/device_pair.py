@@ -113,7 +113,8 @@ class PairBlock:
         for part, wanted in (
             (pt.HELD, 1), (pt.PROGRAMMED, 1), (pt.NOW, 1), (pt.STEP_UP, up),
             (pt.SLOPE, up and device.model != "constant"), (pt.HIGH, up), (pt.LOW, up), (pt.RESET, up),
-            (pt.RATIO, processes > 0), (pt.PROCESSES, processes), (pt.SLOW, processes > FAST), (pt.TRAP, device.telegraph > 0), (pt.STATE, device.telegraph > 0),
+            (pt.RATIO, processes > 0), (pt.PROCESSES, processes), (pt.SLOW, processes > FAST),
+            (pt.TRAP, device.telegraph > 0), (pt.STATE, device.telegraph > 0),
         ):  # fmt: skip
             sizes[part : part + 2] = n * int(wanted)
         sizes[pt.TOUCHED : pt.TOUCHED + 2] = sizes[pt.DUE] = SCRATCH_ROWS
