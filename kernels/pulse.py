@@ -10,6 +10,7 @@ import numpy as np
 
 from .aging import decayed
 from .asked import asked_on, given_on
+from .conductance import program_on
 from .jit import inner, leaf
 from .mathfn import exp, log, uniform
 from .perturb import BLOCKS, normals
@@ -229,6 +230,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                         store(kept, p, v, where(untouched, load(kept, p, v), extra))
                     seen = seen + extra
                 store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
+        program_on(n, always, number, seed, ids, words, q, first, last, theta, device)
 
 
 @inner
