@@ -112,7 +112,8 @@ class PairBlock:
         sizes = np.zeros(pt.PARTS, np.int64)
         for part, wanted in (
             (pt.HELD, 1), (pt.PROGRAMMED, 1), (pt.NOW, 1), (pt.STEP_UP, up),
-            (pt.SLOPE, up and device.model != "constant"), (pt.HIGH, up), (pt.LOW, up), (pt.RESET, up), (pt.RATIO, processes > 0), (pt.PROCESSES, processes),
+            (pt.SLOPE, up and device.model != "constant"), (pt.HIGH, up), (pt.LOW, up), (pt.RESET, up),
+            (pt.RATIO, processes > 0), (pt.PROCESSES, processes),
             (pt.SLOW, processes > FAST), (pt.TRAP, device.telegraph > 0), (pt.STATE, device.telegraph > 0),
         ):  # fmt: skip
             sizes[part : part + 2] = n * int(wanted)
@@ -143,7 +144,7 @@ class PairBlock:
         self._spare(stuck)
 
     def part(self, k: int, side: int = 0) -> np.ndarray:
-        """Part k (`kernels.table`) of a side, real[.., lanes]."""
+        """Part k (`kernels.pair_table`) of a side, real[.., lanes]."""
         at = self.arrays.at
         return self.arrays.real[at[k + side] : at[k + side + 1]]
 

@@ -168,7 +168,7 @@ class FaultBlock:
 
     def single(self, side: int, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Bounds real[P, lanes] of the devices plus (0) or minus (1) of pairs: equal where they are stuck or open."""
-        if self._plan.chip.faults.devices:
+        if self.stuck is not None:
             held = self.stuck[side]
             at = np.where(np.isnan(held), 0, low + held * (high - low)).astype(low.dtype)
             low, high = (np.where(np.isnan(held), x, at) for x in (low, high))

@@ -301,7 +301,7 @@ def with_conductances(draw, kind, values):
             values.pop(key, None)
     for options in (CONDUCTANCES, FLICKER, TELEGRAPH):
         values |= draw_all(draw, options) if draw(st.booleans()) else {}
-    values["lifetime"] = 0.0
+    values |= {"lifetime": 0.0} | ({"half_select": 0.0} if "half_select" in values else {})
     if values.get("drift_model") == "pcm":
         values |= {"drift_nu": 0.0, "drift_nu_spread": 0.0}
     if not one_sided and values.get("drift_model") != "pcm" and not any(values.get("programming_noise") or ()):
