@@ -144,7 +144,7 @@ class PairBlock:
         self._spare(stuck)
 
     def part(self, k: int, side: int = 0) -> np.ndarray:
-        """Part k (`kernels.table`) of a side, real[.., lanes]."""
+        """Part k (`kernels.pair_table`) of a side, real[.., lanes]."""
         at = self.arrays.at
         return self.arrays.real[at[k + side] : at[k + side + 1]]
 

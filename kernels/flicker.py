@@ -109,11 +109,8 @@ def add_fluctuation(theta, first, last, groups, s, pair):
     )
     real = theta.dtype.type
     n_params = now.shape[0]
-    high, share, fixed = (
-        real(about[pt.TELEGRAPH_HIGH]),
-        real(about[pt.TELEGRAPH_SHARE]),
-        real(about[pt.TELEGRAPH_FIXED]),
-    )
+    high, share = real(about[pt.TELEGRAPH_HIGH]), real(about[pt.TELEGRAPH_SHARE])
+    fixed = real(about[pt.TELEGRAPH_FIXED])
     for p in range(first, last):
         if groups >= 0 and (groups >> ((p - first) >> 2)) & 1 == 0:
             continue
