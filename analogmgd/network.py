@@ -19,6 +19,12 @@ def _shape(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _made(value: Any) -> Any:
+    if not isinstance(value, tuple(KINDS.values())):
+        raise ValueError(f"must be one of {', '.join(kind.__name__ for kind in KINDS.values())}")
+    return value
+
+
 Fraction = Annotated[float, BeforeValidator(number), Field(ge=0, lt=1)]
 
 
@@ -47,7 +53,7 @@ class Network(Settings):
 
     table: ClassVar[str] = "network"
     also: ClassVar[tuple[str, ...]] = ("sizes", "activation", "output", "preset")
-    layers: tuple[Layer, ...] = Field(min_length=1)
+    layers: tuple[Annotated[Layer, BeforeValidator(_made)], ...] = Field(min_length=1)
     input_shape: Annotated[tuple[Width, Width, Width] | None, BeforeValidator(_shape)] = None
     cost: Cost = "mse"
     label_smoothing: Fraction = 0.0

@@ -395,7 +395,7 @@ def test_tables():
         ({"n_in": 2, "n_out": 0}, "n_out = 0: must be at least 1"),
         ({"n_in": 2, "n_out": 1, "activation": "x"}, "activation = 'x': must be one of"),
         ({"n_in": 2, "n_out": 1, "kernel": 3}, "kernel: unknown key"),
-        ({"type": "conv", "n_in": 2, "n_out": 1}, "type = 'conv': must be \"dense\""),
+        ({"type": "conv", "n_in": 2, "n_out": 1}, "type = 'conv': must be one of dense, conv2d"),
         (5, "array of tables"),
     ],
 )
@@ -523,7 +523,7 @@ def test_positional_forms():
         (lambda: am.Dense(2, 2, bits=8), "bits: unknown key"),
         (lambda: am.Network([]), r"network.layers = \[\]"),
         (lambda: am.Network([5]), r"network.layers.0 = 5"),
-        (lambda: am.Network([am.Dense(2, 3), am.Dense(2, 1)]), "n_out = 3, the next n_in = 2"),
+        (lambda: am.Network([am.Dense(2, 3), am.Dense(2, 1)]), "gives 3 numbers, and the next has n_in = 2"),
         (lambda: am.Network.mlp([2, 1], cost="cross-entropy"), "at least 2 outputs"),
         (lambda: am.Chip(5), "chip.network = 5"),
         (lambda: am.Chip(NET, device=5), "chip.device = 5"),

@@ -268,7 +268,7 @@ def test_every_option_is_drawn():
     assert set(am.MGD.model_fields) == set(MGD) | set(OPTIMISER)
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
-        (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
+        (am.Network, {*NETWORK, "input_shape"}), (am.Dense, LAYER), (am.Neuron, NEURON),
         (am.Device, {"write_steps", "one_sided"}.union(*OF_DEVICE, *OF_MODEL.values())),
         (am.Converters, CONVERTERS | BITS | COLOURED), (am.Chip, CHIP | LATE), (am.Run, RUN),
         (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}), (am.Wires, WIRES),
