@@ -13,10 +13,11 @@ from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
 from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
+from .kernels.pulses import SCRATCH
 from .plan import Plan
 from .readout import ReadoutBlock
 
-SCRATCH_ROWS = 32  # parameters that are written together
+TOGETHER = 32  # parameters that `kernels.writes` writes together
 
 
 class DeviceBlock:
@@ -60,7 +61,7 @@ class DeviceBlock:
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
         self.limit = faults.limit if faults is not None else rows(0, np.dtype(np.uint32))
-        counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
+        counts, xi, work = rows(SCRATCH), rows(TOGETHER), rows(SCRATCH, np.dtype(np.uint32))
         copied = aligned_like(rows)
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
         aging = list(ages(device, normals, plan.iteration_seconds))
@@ -83,7 +84,7 @@ class DeviceBlock:
         nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted, self.limit,
-            self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays,
+            self.kept, counts, xi, work, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays,
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

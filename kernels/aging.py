@@ -11,16 +11,23 @@ from __future__ import annotations
 
 from .jit import leaf
 from .mathfn import exp, log
-from .simd import filled, fma, load, to_float, where
+from .picked import seen, spot
+from .simd import filled, fma, to_float, where
 from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
 
 
 @leaf
 def decayed(h, n, aging, p, v):
     """The state of device p at step n that was h when it was written."""
+    return decayed_at(h, n, aging, spot(p, v, aging.leak))
+
+
+@leaf
+def decayed_at(h, n, aging, where_it_is):
+    """The same of devices at a `picked.spot`."""
     about, written, nu_plus, nu_minus, leak = aging
     real = nu_plus.dtype.type
-    since = to_float(n - load(written, p, v), nu_plus)
+    since = to_float(n - seen(written, where_it_is), nu_plus)
     if nu_plus.shape[0] > 0:
         base = real(about[G_PAIR])
         if about[MAPPING] == ONE_SIDED:
@@ -30,8 +37,8 @@ def decayed(h, n, aging, p, v):
         else:
             plus, minus = h + base, filled(base, nu_plus)
         age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
-        h = plus * exp(age * -load(nu_plus, p, v)) - minus * exp(age * -load(nu_minus, p, v))
+        h = plus * exp(age * -seen(nu_plus, where_it_is)) - minus * exp(age * -seen(nu_minus, where_it_is))
     if leak.shape[0] > 0:
         rest = real(about[REST])
-        h = fma(h - rest, exp(since * -load(leak, p, v)), rest)
+        h = fma(h - rest, exp(since * -seen(leak, where_it_is)), rest)
     return h

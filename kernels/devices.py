@@ -8,10 +8,11 @@ from numba.extending import overload
 from .aging import decayed
 from .hardware import is_empty
 from .jit import FLAGS, leaf
-from .pulse import write_pulses
+from .pulses import write_pulses
 from .simd import lanes_of, load, store, width_of
-from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN, WRITES_PULSES
 from .update import write
+from .writes import write_values
 
 
 @leaf
@@ -44,8 +45,10 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
     def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.law[WRITES] == WRITES_PLAIN:
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
+        elif device.law[WRITES] != WRITES_PULSES:
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
         else:
-            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
 
     return body
 

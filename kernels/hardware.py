@@ -54,7 +54,7 @@ class Hardware(NamedTuple):
 
     law float64[LAW]; held real[P] is the state when it was written, offset what is subtracted from it for the network
     to see, kept the write noise that is added, limit uint32[P] the pulses a device lives for, counted uint32[P] those
-    it has had; up .. low as in `device_law.Devices`; counts and xi are scratch.
+    it has had; up .. low as in `device_law.Devices`; counts, xi and work are scratch.
     """
 
     law: np.ndarray
@@ -72,6 +72,7 @@ class Hardware(NamedTuple):
     kept: np.ndarray
     counts: np.ndarray
     xi: np.ndarray
+    work: np.ndarray
     aging: Aging
     latency: Latency
     readout: Readout
