@@ -73,3 +73,19 @@ def _hold_on(n, theta, device):
     if is_empty(device):
         return lambda n, theta, device: None
     return lambda n, theta, device: hold(n, theta, device)
+
+
+def held_on(n, device):
+    """Whether `hold_on` changes what is seen at step n."""
+
+
+@overload(held_on, jit_options=FLAGS)
+def _held_on(n, device):
+    if is_empty(device):
+        return lambda n, device: False
+
+    def body(n, device):
+        every = np.int64(device.aging.about[AGE_EVERY])
+        return every > 0 and n % every == 0
+
+    return body

@@ -41,11 +41,13 @@ class Latency(NamedTuple):
 class Readout(NamedTuple):
     """How columns and costs are read (`readout`): about float64[READOUT], columns real[2 neurons or 0] (gain and offset
     of each column's converter), xi real[2 x padded neurons or 0] (normals of an evaluation, copy a and then copy b),
+    variance real[P or 0] (of the read noise of the pair that holds each parameter, where it depends on theta),
     saturated uint64[4] (conversions that were cut: inputs, columns, cost; scratch)."""
 
     about: np.ndarray
     columns: np.ndarray
     xi: np.ndarray
+    variance: np.ndarray
     saturated: np.ndarray
 
 

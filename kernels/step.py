@@ -11,14 +11,14 @@ import numpy as np
 
 from . import table as t
 from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
-from .devices import hold_on, is_plain, write_on
+from .devices import held_on, hold_on, is_plain, write_on
 from .forward import first_row, make_network
 from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .readout import convert_inputs, draw_noise, read_cost, read_costs
+from .readout import convert_inputs, draw_noise, read_cost, read_costs, spreads_on
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
@@ -145,6 +145,8 @@ def make_steps(form: int):
         for n in range(n0, n1):
             hold_on(n, theta, device)
             settle_on(n, since_theta, theta, device)
+            if n == n0 or analog or since_theta == 0 or since_theta == seen_from(device) or held_on(n, device):
+                spreads_on(theta, device)
             changed = since_x == 0
             if changed or n == n0:
                 for b in range(batch):
@@ -187,7 +189,7 @@ def make_steps(form: int):
                     gather(xs, index, b, work)
                     convert_inputs(work, 0, xs.shape[1], True, device)
                     gather(ys, index, b, y)
-                draw_noise(n * batch + b, seed, ids, scratch, device)
+                draw_noise(n * batch + b, forward == SINGLE, seed, ids, scratch, device)
                 network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
                     add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)

@@ -88,18 +88,19 @@ class Draws:
         return self.normals(0)[1]
 
 
+@pytest.mark.parametrize("chips", [[3, 20], [3, 7, 20]])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", CASES)
-def test_every_write_is_that_of_the_oracle(name, rule):
-    """What the rule asks, from the recorded G, becomes the pulses and steps of the equations."""
+def test_every_write_is_that_of_the_oracle(name, rule, chips):
+    """What the rule asks, from the recorded G, becomes the pulses and steps of the equations; alone and in lanes."""
     device, rule = CASES[name], RULES[rule]
     s, steps = settings_of(device), 60
     run = am.train(
-        am.Chip(NET, device=device), "parity", rule, steps=steps, chips=[3, 20], seed=SEED, precision="double",
+        am.Chip(NET, device=device), "parity", rule, steps=steps, chips=chips, seed=SEED, precision="double",
         record=("theta", "gradient"), record_every=1,
     )  # fmt: skip
     moved = 0
-    for lane, chip in enumerate([3, 20]):
+    for lane, chip in enumerate(chips):
         dev = populated(device, chip)
         theta, G = run.record["theta"][:, lane], run.record["gradient"][:, lane]
         state = theta[0] - device.write_noise * (device.dw_min or 0) * philox.normals(
