@@ -43,10 +43,12 @@ _HOME = {
     "effective_matrix": "wires",
     "age": "retention",
     "export_trace": "export",
+    "fit_device": "device_fit",
     "gradient": "gradients",
     "list_datasets": "data",
     "load_dataset": "data",
     "plot_devices": "plot_devices",
+    "plot_fit": "plot_fit",
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
@@ -80,10 +82,12 @@ __all__ = [
     "device_response",
     "effective_matrix",
     "export_trace",
+    "fit_device",
     "gradient",
     "list_datasets",
     "load_dataset",
     "plot_devices",
+    "plot_fit",
     "plot_trace",
     "release",
     "run_config",
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
     from .config import Config, Run
     from .contact_sheet import contact_sheet
     from .data import Dataset, list_datasets, load_dataset
+    from .device_fit import fit_device
     from .device_response import device_response
     from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
@@ -104,6 +109,7 @@ if TYPE_CHECKING:
     from .network import Dense, Network
     from .plot import plot_trace
     from .plot_devices import plot_devices
+    from .plot_fit import plot_fit
     from .retention import age
     from .rule import MGD, Backprop
     from .trace import Trace

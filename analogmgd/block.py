@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from .device_block import DeviceBlock, arrays_of, picked
+from .device_extras import element_size
 from .faults import FaultBlock
 from .kernels import backprop, draw, evaluate
 from .kernels import step as kernel
 from .kernels import table as t
 from .kernels.perturb import BLOCKS
+from .kernels.philox import PHASE
 from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
 from .plan import Plan, Samples, start_scale
@@ -105,6 +107,10 @@ class Block:
             draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
         elif len(gain):
             gain[:] = 1
+        if len(gain) and plan.mgd and not chip.device.exact_element and not plan.shaped:
+            gain *= plan.dtype.type(element_size(chip, plan.mgd.amplitude) / plan.mgd.amplitude)
+        if len(gain) and chip.device.digital_biases:
+            gain[plan.biases] = 1
         if faults is not None and len(faults.open):
             gain[faults.open] = 0
         return neuron, gain
@@ -121,7 +127,7 @@ class Block:
         phase_sin = rows(n_params if mgd.perturbation == "sinusoid" else 0)
         phase_cos = rows(len(phase_sin))
         if len(phase_sin):
-            draw.draw_phases(self.seed, self.ids, phase_sin, phase_cos)
+            draw.draw_phases(self.seed, self.ids, PHASE, 0, phase_sin, phase_cos)
         multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
         widest = max(layer.n_out for layer in net.layers)
         train = plan.train
@@ -132,7 +138,7 @@ class Block:
         )  # fmt: skip
         state = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
         self.devices = chip = (
-            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults) if plan.physical else None
+            DeviceBlock(plan, self.seed, self.ids, self.theta, rows, self.faults, self.gain) if plan.physical else None
         )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
@@ -148,6 +154,8 @@ class Block:
         if self.alone:
             device = picked(device, lambda a: own[id(a)])
         self._before = (*tables, *lanes, device)
+        if chip and chip.wires:
+            self.advance(0, probe=False)  # what the network sees of the start
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan
@@ -178,14 +186,15 @@ class Block:
         out = {}
         if len(self.neuron):
             out["neuron"] = self.neuron[:, : self.count].T.reshape(self.count, self.plan.n_neurons, 4)
-        if len(self.gain):
-            out["amplitude_gain"] = self.gain[:, : self.count].T
+        gain = self.devices.wires.mismatch if self.devices and self.devices.wires else self.gain
+        if len(gain):
+            out["amplitude_gain"] = gain[:, : self.count].T
         if self.devices:
             out |= {name: array[:, : self.count].T for name, array in self.devices.drawn.items()}
         return out
 
     def chips_counts(self) -> dict[str, np.ndarray]:
-        """pulses uint32[count, P] (or writes), saturated uint64[count, 3]; where there are such."""
+        """pulses uint32[count, P] (or writes), saturated uint64[count, 3], what wires count; where there are such."""
         counted = self.devices.counts if self.devices else {}
         return {name: np.ascontiguousarray(array[:, : self.count].T) for name, array in counted.items()}
 
@@ -234,8 +243,8 @@ class Block:
             0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
         )  # fmt: skip
-        if self.faults is not None and len(self.faults.open) and not ideal:
-            grad[self.faults.open] = 0
+        if not ideal:
+            grad = self._as_reached(grad)
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(samples.x))
 
     def sample_gradient(self, samples: Samples) -> np.ndarray:
@@ -245,7 +254,15 @@ class Block:
             self.plan.cost, self.plan.layers, self.neuron, self.theta, samples.x, samples.smoothed, self.index,
             self._scratch_x, self._scratch_y, *self._layers, grad,
         )  # fmt: skip
+        grad = self._as_reached(grad)
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(self.index))
+
+    def _as_reached(self, grad: np.ndarray) -> np.ndarray:
+        """The gradient to what a parameter can do, from that to what the network sees: none on open lines, and what
+        wires leave of it."""
+        if self.faults is not None and len(self.faults.open):
+            grad[self.faults.open] = 0
+        return self.devices.wires.left_of(grad) if self.devices and self.devices.wires else grad
 
     @cached_property
     def _scratch_x(self) -> np.ndarray:

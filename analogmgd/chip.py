@@ -10,6 +10,7 @@ from .devices import Device, device
 from .faults import Faults
 from .network import Network
 from .settings import NonNegative, Positive, Real, Settings, number, whole
+from .wires import Wires
 
 Bits = Annotated[int, BeforeValidator(whole), Field(ge=1, le=24)]
 
@@ -43,6 +44,14 @@ class Converters(Settings):
     cost_bits : of the cost; cost_of : "change", C_ac (the default), or "cost", C and C0 themselves; cost_range : the
         largest |C_ac|, or the largest cost
     What lies outside a range is cut, and counted: `Trace.saturated`.
+    Noise of the cost's readout that is not white, in units of the cost, the same for all measurements of a step:
+    cost_flicker : rms of 1/f noise, from the time of a step to cost_flicker_slowest (seconds)
+    cost_drift : random walk, rms after one second, growing with the square root of the time
+    cost_hum, cost_hum_frequency : amplitude and frequency (Hz) of the mains, with a random phase for each chip
+    cost_telegraph, cost_telegraph_time : a level that jumps between +-cost_telegraph, and stays for so many seconds on
+        average
+    error_gain_spread, error_offset_spread : the array of each layer gets C_ac (1 + error_gain_spread xi) +
+        error_offset_spread xi', fixed for each layer and chip
 
     >>> Converters(adc_bits=8, adc_range=4.0).adc_bits
     8
@@ -60,6 +69,15 @@ class Converters(Settings):
     cost_bits: Bits | None = None
     cost_of: Literal["change", "cost"] = "change"
     cost_range: Positive = 0.1
+    cost_flicker: NonNegative = 0.0
+    cost_flicker_slowest: Positive = 1.0
+    cost_drift: NonNegative = 0.0
+    cost_hum: NonNegative = 0.0
+    cost_hum_frequency: Positive = 50.0
+    cost_telegraph: NonNegative = 0.0
+    cost_telegraph_time: Positive = 1.0
+    error_gain_spread: NonNegative = 0.0
+    error_offset_spread: NonNegative = 0.0
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:
@@ -72,8 +90,19 @@ class Converters(Settings):
 
     @property
     def plain(self) -> bool:
-        """Whether nothing is converted."""
-        return self.dac_bits is None and self.adc_bits is None and self.cost_bits is None
+        """Whether nothing is converted, and the noise of the cost is white."""
+        bits = self.dac_bits, self.adc_bits, self.cost_bits
+        return bits == (None, None, None) and not self.coloured and not self.errors_vary
+
+    @property
+    def coloured(self) -> bool:
+        """Whether the cost has noise that is not white."""
+        return max(self.cost_flicker, self.cost_drift, self.cost_hum, self.cost_telegraph) > 0
+
+    @property
+    def errors_vary(self) -> bool:
+        """Whether the arrays get different error signals."""
+        return self.error_gain_spread > 0 or self.error_offset_spread > 0
 
     @property
     def adc_varies(self) -> bool:
@@ -98,6 +127,7 @@ class Chip(Settings):
     neuron : Neuron
     converters : Converters
     faults : Faults
+    wires : Wires of the crossbars, or None: without resistance
     delay : steps after which the error signal arrives at the parameters; delay_matched : whether they delay their own
         perturbations as much (default), or multiply what arrives with the present one
     input_tau : time constant, in steps, with which the inputs follow what is presented; 0: at once
@@ -114,6 +144,7 @@ class Chip(Settings):
     neuron: Neuron = Neuron()
     converters: Converters = Converters()
     faults: Faults = Faults()
+    wires: Wires | None = None
     step_time: Annotated[float, BeforeValidator(_seconds), Field(gt=0)] = 1e-3
     delay: Annotated[float, BeforeValidator(number), Field(ge=0, le=100_000)] = 0
     delay_matched: Annotated[bool, Field(strict=True)] = True

@@ -12,17 +12,19 @@ import tomli_w
 from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import Chip, Converters, Neuron
+from .device_needs import idle
 from .devices import Device, device
 from .errors import ConfigError
 from .faults import Faults
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table
 from .settings import Settings, did_you_mean, short, whole
+from .wires import Wires
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
 ChipId = Annotated[int, BeforeValidator(whole), Field(ge=0, lt=2**32)]
 OF_CHIP = ("step_time", "delay", "delay_matched", "input_tau")
-TABLES = ("network", "device", "neuron", "converters", "faults", "chip", "rule", "data", "run")
+TABLES = ("network", "device", "wires", "neuron", "converters", "faults", "chip", "rule", "data", "run")
 
 
 def _ids(value: Any) -> Any:
@@ -135,6 +137,7 @@ class Config:
         tables = {
             "network": chip.network.model_dump(),
             "device": device_table(chip.device),
+            "wires": chip.wires.model_dump() if chip.wires else {},
             "neuron": chip.neuron.model_dump(),
             "converters": chip.converters.model_dump(),
             "faults": chip.faults.model_dump(),
@@ -143,6 +146,8 @@ class Config:
             "data": self.data,
             "run": {**self.run.model_dump(), "eval_samples": self.run.eval_samples or 0},
         }
+        if chip.wires is None:
+            del tables["wires"]
         return {name: {k: v for k, v in table.items() if v is not None} for name, table in tables.items()}
 
     def to_toml(self) -> str:
@@ -173,6 +178,7 @@ class Config:
         chip = Chip(
             Network.from_table(get["network"]),
             device=device(get["device"].pop("name", "ideal"), **get["device"]),
+            wires=Wires(**pairs(get["wires"], "tile")) if get["wires"] else None,
             neuron=Neuron(**get["neuron"]),
             converters=Converters(**pairs(get["converters"], "dac_range")),
             faults=Faults(**get["faults"]),
@@ -192,6 +198,7 @@ def device_table(chosen: Device) -> dict[str, Any]:
     preset = device(chosen.name).model_dump()
     if any(value is None and preset[key] is not None for key, value in values.items()):
         values["name"] = "ideal"
+        values = {key: value for key, value in values.items() if key not in idle(chosen)}  # refused without the preset
     return values
 
 

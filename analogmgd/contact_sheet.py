@@ -167,8 +167,9 @@ def draw_pictures(figure: "Figure", dataset: Dataset, columns: int) -> None:
             colour = image if image.ndim == 3 else np.repeat(1.0 - image[:, :, None], 3, axis=2)
             frame[gap:-gap, gap:-gap] = np.where(np.isnan(colour), FRAME, colour)
     inches = max(0.4, min(0.8, 12 / columns)) / step_x  # for a pixel
-    figure.set_size_inches(canvas.shape[1] * inches + 1.2, canvas.shape[0] * inches + 0.5)
-    axes = figure.add_subplot()
+    longest = max((len(name) for name, _ in examples_by_class(dataset, 0)), default=0) if by_class else 0
+    figure.set_size_inches(canvas.shape[1] * inches + max(1.2, 0.4 + 0.1 * longest), canvas.shape[0] * inches + 0.5)
+    axes = figure.add_subplot(anchor="E")  # room for the names is on the left
     axes.imshow(canvas, interpolation="nearest")
     axes.set_axis_off()
     if by_class:

@@ -4,11 +4,12 @@
 >>> data.x_train.tolist(), data.y_train.ravel().tolist()
 ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [0.0, 1.0, 1.0, 0.0])
 >>> [entry["name"] for entry in list_datasets()]
-['parity', 'nist7x7', 'digits']
+['parity', 'nist7x7', 'digits', 'fashion_mnist', 'cifar10']
 """
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from functools import lru_cache
@@ -18,9 +19,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analogmgd.datasets import MODULES, checks, files
+from analogmgd.datasets import MODULES, checks, files, places
 from analogmgd.datasets.info import did_you_mean
-from analogmgd.errors import DataError
+from analogmgd.errors import AnalogMGDWarning, DataError
 
 __all__ = ["Dataset", "list_datasets", "load_dataset"]
 
@@ -132,9 +133,11 @@ class Dataset:
         """Whether the data set has no test set of its own."""
         return self.x_test is self.x_train and self.y_test is self.y_train
 
-    def inputs(self, split: str = "train", dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+    def inputs(
+        self, split: str = "train", dtype: npt.DTypeLike = np.float64, rows: slice = slice(None)
+    ) -> npt.NDArray[Any]:
         """Features (n, n_in) as float32 or float64, read-only; images of 0 to 255 are divided by 255."""
-        x = self._array("x", split)
+        x = self._array("x", split)[rows]
         real = checks.float_dtype(dtype)
         if x.dtype == np.uint8:
             checks.check_memory(x.size * real.itemsize, f"x_{split} of {self.name!r} as {real}")
@@ -210,7 +213,9 @@ class Dataset:
         return getattr(self, f"{letter}_{split}")  # type: ignore[no-any-return]
 
 
-def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
+def load_dataset(
+    name: str | os.PathLike[str], *, data_dir: str | os.PathLike[str] | None = None, **options: Any
+) -> Dataset:
     """A built-in data set by name, or the user's own from a file.
 
     Built in are ``parity`` (option ``bits``, 2 to 16; 2 is XOR), ``nist7x7`` and ``digits``; their arrays and
@@ -218,6 +223,11 @@ def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
     ``analogmgd.datasets``). A path ending in .npz, .h5 or .hdf5 is read: arrays ``x_train``, ``y_train`` and,
     optionally, ``x_test``, ``y_test``, ``classes``, ``image_shape``, with the meaning they have for
     :class:`Dataset`.
+
+    ``fashion_mnist`` and ``cifar10`` are read from their published files, wherever they are found first: in the
+    folder ``data_dir`` (then nowhere else) or ANALOGMGD_DATA, in Debian's package dataset-fashion-mnist, in the user's
+    cache, where ``analogmgd datasets fetch`` puts them. Their checksums are compared; in a folder of the user's, files
+    that are not the official ones are taken too, with a warning.
 
     Raises:
         DataError: unknown name or option; or a file that is missing, damaged, incomplete or too big for
@@ -233,13 +243,20 @@ def load_dataset(name: str | os.PathLike[str], **options: Any) -> Dataset:
         raise DataError(f"data set is {checks.short(repr(name))}; expected a name or the path of a file")
     text = os.fsdecode(name)
     if text in MODULES:
-        settings = MODULES[text].INFO.settings(options)
+        info = MODULES[text].INFO
+        settings = info.settings(options)
+        if info.downloads:
+            return _published(text, data_dir)
+        if data_dir is not None:
+            raise DataError(f"data set {text!r} is part of the package: it takes no data_dir")
         return _built_in(text, tuple(settings.items()))
     path = Path(text).expanduser()
     if path.suffix.lower() not in SUFFIXES:
         hint = " (XOR is parity with bits=2)" if text.lower() == "xor" else did_you_mean(text, MODULES)
         known = ", ".join(MODULES)
         raise DataError(f"unknown data set {text!r}{hint}; known: {known}, or a path ending in {', '.join(SUFFIXES)}")
+    if data_dir is not None:
+        raise DataError(f"data file {path} is found by its path: it takes no data_dir")
     if options:
         raise DataError(f"data file {path} has no option {next(iter(options))!r}; files have no options")
     content = files.read(path)
@@ -253,25 +270,35 @@ def list_datasets() -> list[dict[str, Any]]:
     """The built-in data sets, from their metadata alone: nothing is loaded.
 
     Each entry has ``name, description, sizes, n_in, n_out, classes, image_shape, options, source, licence``,
-    for the default options.
+    for the default options, and ``files``: None, or where those of the data set are found and how to get them.
 
     >>> [entry["name"] for entry in list_datasets()]
-    ['parity', 'nist7x7', 'digits']
+    ['parity', 'nist7x7', 'digits', 'fashion_mnist', 'cifar10']
     """
-    return [module.INFO.describe() for module in MODULES.values()]
+    return [
+        module.INFO.describe() | {"files": places.state(module) if module.INFO.downloads else None}
+        for module in MODULES.values()
+    ]
 
 
 @lru_cache(maxsize=8)  # a Dataset cannot be changed, so callers can share it
 def _built_in(name: str, settings: tuple[tuple[str, Any], ...]) -> Dataset:
     module = MODULES[name]
-    info = module.INFO
-    about = {
-        "name": info.name,
-        "description": info.description,
-        "classes": info.classes,
-        "image_shape": info.image_shape,
-        "source": info.source,
-        "licence": info.licence,
-        "options": dict(settings),
-    }
-    return Dataset(**(about | module.load(**dict(settings))))
+    return Dataset(**(module.INFO.about | {"options": dict(settings)} | module.load(**dict(settings))))
+
+
+def _published(name: str, data_dir: Any) -> Dataset:
+    """A data set that is read from its published files, from wherever they are found first."""
+    found = places.find(MODULES[name], data_dir)
+    data, official = _read(name, found, found.stamp)
+    if not official:
+        what = f"not the official files (other checksums), {len(data.x_train)} + {len(data.x_test)} examples"
+        text = f"{name} in {found.files[0].parent}: {what}: say so with results"
+        warnings.warn(text, AnalogMGDWarning, stacklevel=3)
+    return data
+
+
+@lru_cache(maxsize=2)
+def _read(name: str, found: places.Found, stamp: tuple[tuple[int, int], ...]) -> tuple[Dataset, bool]:
+    arguments, official = places.read(MODULES[name], found)
+    return Dataset(**(MODULES[name].INFO.about | arguments)), official

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from .device_draws import draws
+from .device_extras import ExtrasBlock
+from .device_field import alike
 from .device_law import FIRST_WRITE, Devices, ages, populate
 from .faults import FaultBlock
 from .kernels import table as t
@@ -16,6 +18,7 @@ from .kernels.hardware import Aging, Hardware, Latency
 from .kernels.pulses import SCRATCH
 from .plan import Plan
 from .readout import ReadoutBlock
+from .wire_block import WireBlock
 
 TOGETHER = 32  # parameters that `kernels.writes` writes together
 
@@ -34,10 +37,13 @@ class DeviceBlock:
         theta: np.ndarray,
         rows: Callable[..., np.ndarray],
         faults: FaultBlock | None = None,
+        gain: np.ndarray | None = None,
     ) -> None:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
         device = plan.chip.device
+        normals = alike(plan, normals, seed, ids)
+        numbers = theta[plan.biases]
         drawn = populate(device, normals, exp, shape)
         if faults is not None:
             low, high = faults.bounds(drawn.low, drawn.high, shape[1])
@@ -50,13 +56,15 @@ class DeviceBlock:
             self._start(plan, drawn)
             theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
         noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
-        self.kept = rows(shape[0] if device.ages and noise > 0 else 0)
+        self.kept = rows(shape[0] if (device.ages or device.half_select > 0) and noise > 0 else 0)
         if noise > 0:  # they were written, too
             first = noise * normals(FIRST_WRITE)
             if len(drawn.high):
                 first[drawn.high == drawn.low] = 0  # but what is stuck is not
             theta += first
             self.kept[:] = first[: len(self.kept)]
+        if device.digital_biases:
+            theta[plan.biases] = numbers
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
@@ -69,22 +77,29 @@ class DeviceBlock:
             aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
         self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
         self.readout = ReadoutBlock(plan, seed, ids, rows)
+        extras = ExtrasBlock(plan, seed, ids, theta, rows)
         self.state: tuple[np.ndarray, ...] = (
             self.held, self.carry, self.counted, self.kept, self.written, self.readout.saturated,
         )  # fmt: skip
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
-        names |= {"adc": self.readout.columns}
+        names |= {"adc": self.readout.columns} | extras.drawn
         self.drawn = {name: array for name, array in names.items() if len(array)}
         self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         late = latency_of(plan, rows)
-        self.state += (late.ring, late.next, late.seen, late.target)
+        self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
+        self.wires: WireBlock | None = None
+        if plan.wired and gain is not None:
+            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.state += self.wires.state
+            self.counts |= self.wires.counts
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         nu_plus, nu_minus, leak = map(copied, aging)
         self.hardware = Hardware(
-            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted, self.limit,
-            self.kept, counts, xi, work, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays,
+            plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
+            self.limit, self.kept, counts, xi, work,
+            Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

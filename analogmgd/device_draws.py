@@ -11,6 +11,15 @@ from .device_law import Exponential, Normals
 from .kernels import draw
 from .kernels.perturb import BLOCKS
 from .kernels.philox import DEVICE
+from .kernels.simd import WIDTH
+
+
+def exponential(x: np.ndarray) -> np.ndarray:
+    """exp(x) of float64[n], to the same bits everywhere."""
+    lanes = np.tile(x[:, np.newaxis], (1, WIDTH))
+    out = np.zeros_like(lanes)
+    draw.exponential(lanes, out)
+    return out[:, 0]
 
 
 def draws(seed: np.uint64, ids: np.ndarray, count: int, dtype: Any) -> tuple[Normals, Exponential]:

@@ -77,7 +77,7 @@ def granularity(device: Device) -> float:
     >>> round(granularity(device("reram-es")) / 0.00135, 4)
     1.2862
     """
-    if device.granularity is not None:
+    if device.granularity is not None and device.write != "quantised":
         return device.granularity
     assert device.w_max is not None and device.w_min is not None  # noqa: PT018
     if device.write == "quantised":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .device_needs import ONLY_OF
 from .devices import Device
 from .devices import device as preset
 
@@ -14,11 +15,18 @@ MEANINGS: dict[str, tuple[str, str]] = {  # key: unit, meaning
     "write_steps": ("steps", "until what is written is seen by the network"),
     "write_time": ("s", "that an update of all parameters takes"),
     "amplitude_mismatch": ("relative", "spread of the perturbation's amplitude"),
+    "perturbation_bits": ("", "of the element that adds the perturbation"),
+    "perturbation_range": ("theta", "largest perturbation that it can add"),
+    "perturbation_cubic": ("1/theta^2", "it gives d (1 + perturbation_cubic d^2)"),
+    "digital_biases": ("", "biases are numbers, not on the crossbar"),
     "w_min": ("w", "lower bound"),
     "w_max": ("w", "upper bound"),
     "w_min_spread": ("relative", "device-to-device spread of w_min"),
     "w_max_spread": ("relative", "device-to-device spread of w_max"),
     "write_noise": ("dw_min", "noise of what is seen of w, drawn at each write"),
+    "half_select": ("relative", "of their step that a pulse moves the others of its row and column"),
+    "correlation_length": ("cells", "over which devices are alike"),
+    "correlated_share": ("relative", "of the variance from device to device that is correlated"),
     "levels": ("", "values between the bounds, of write = \"quantised\""),
     "rounding": ("", "to whole pulses: stochastic, nearest, carried"),
     "max_pulses": ("", "pulses a device gets in one write at most"),
@@ -60,11 +68,6 @@ MEANINGS: dict[str, tuple[str, str]] = {  # key: unit, meaning
     "joules_per_pulse": ("J", "of one device, for the estimate of energy"),
     "joules_per_read": ("J", "of one device, for the estimate of energy"),
     "seconds_per_pulse": ("s", "for the estimate of the time for pulses"),
-}  # fmt: skip
-_EXPONENTIAL, _POWER, _LINEAR = ("exponential",), ("exponential", "power"), ("linear",)
-ONLY_OF = {  # what other models do not look at
-    "a_up": _EXPONENTIAL, "a_down": _EXPONENTIAL, "z_scale": _EXPONENTIAL, "z_shift": _EXPONENTIAL, "g_up": _POWER,
-    "g_down": _POWER, "slope_up": _LINEAR, "slope_down": _LINEAR, "slope_spread": _LINEAR, "mean_bound": _LINEAR,
 }  # fmt: skip
 
 

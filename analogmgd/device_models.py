@@ -25,11 +25,12 @@ EDGE = 0.3  # the nearest to 0 that a bound may be
 class FitModel:
     """One step model.
 
-    up, down : change of w by one pulse, at w
+    up, down : change of w by one pulse, at w; the first two parameters are its sizes at w = 0
     lower, upper : limits of the parameters
     start : first guess from (pulses, reads)
     preset : keys of a device, of the parameters
     only_clips : the bounds only stop w; the steps do not depend on them
+    additive_too : the noise of a pulse may be that of the step at w = 0 instead (for constant steps it is the same)
     """
 
     name: str
@@ -40,6 +41,7 @@ class FitModel:
     upper: tuple[float, ...]
     start: Callable[[Any, Array], list[float]]
     preset: Callable[[Array], dict[str, Any]]
+    additive_too: bool = False
 
 
 def _blocks(pulses: Any, y: Array, direction: int) -> list[tuple[Array, Array]]:
@@ -167,6 +169,7 @@ MODELS = (  # the simpler first
         (2.0, 2.0, *HIGHEST),
         _soft_start,
         lambda x: _both(x, "soft-bounds"),
+        additive_too=True,
     ),
     FitModel(
         "linear",
@@ -177,6 +180,7 @@ MODELS = (  # the simpler first
         (2.0, 2.0, 3.0, 3.0, *HIGHEST),
         _linear_start,
         lambda x: _both(x, "linear", slope_up=x[2] * x[-2], slope_down=-x[3] * x[-1]),
+        additive_too=True,
     ),
     FitModel(
         "power",

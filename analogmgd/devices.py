@@ -7,12 +7,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from .device_needs import missing
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
 from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
 
 Model = Literal["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]
 MAX_PULSES = 10_000
+LONGEST = 100  # cells, of a correlation
 FEWEST = 1e-9  # of a step at zero in units of dw_min: less is no step
 
 
@@ -39,9 +41,17 @@ class Device(Settings):
     write_steps : steps until what is written is seen by the network (less than tau_theta)
     amplitude_mismatch : float >= 0, relative
         The network sees theta_ac (1 + amplitude_mismatch xi), fixed per parameter and chip; the update uses theta_ac.
+    perturbation_bits, perturbation_range : the element that adds theta_ac has 2^bits - 1 levels from -range to range
+        (in units of theta), 2 to 24 bits; perturbation_cubic : and gives d (1 + perturbation_cubic d^2) for d; the
+        update uses theta_ac
+    digital_biases : biases are numbers and not on the crossbar: written ideally, perturbed exactly, without noise of a
+        read, drift, faults
     w_min, w_max : bounds, or None; w_min_spread, w_max_spread : relative spread of each
     write_noise : what is seen of a device is w + write_noise dw_min xi, drawn at each write of at least one pulse,
         the first programming included
+    half_select : a pulse moves the other devices of its row and column by this share of their own step
+    correlation_length, correlated_share : this share of the variance of everything that differs from device to device
+        is common to devices nearby, correlated as exp(-(distance / (2 correlation_length))^2), in cells
     levels : number of values between w_min and w_max for write = "quantised"
     rounding : "stochastic" | "nearest" | "carried": how dw becomes whole pulses or levels; carried keeps the remainder
         for the next write
@@ -58,7 +68,7 @@ class Device(Settings):
     slope_up, slope_down : linear: relative decrease of the step from w = 0 to the bound; slope_spread : absolute spread
     mean_bound : linear: the slope refers to the nominal bounds, not to the device's own
     a_up, a_down, g_up, g_down, z_scale, z_shift : exponential: z = 2 z_scale w/(b_max - b_min) + z_shift, step
-        D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down
+        D max(0, 1 - a exp(+-g z)); power: exponents g_up, g_down >= 0
     reference : soft-bounds-reference: subtracted from the state to give w: a number, or "symmetry", the device's own
         symmetry point; reference_spread : absolute
     scale : theta per w
@@ -87,11 +97,18 @@ class Device(Settings):
     write_time: NonNegative = 0.0
     write_steps: Annotated[int, BeforeValidator(whole), Field(ge=0, le=2**31)] = 0
     amplitude_mismatch: NonNegative = 0.0
+    perturbation_bits: Annotated[int, BeforeValidator(whole), Field(ge=2, le=24)] | None = None
+    perturbation_range: Positive | None = None
+    perturbation_cubic: Real = 0.0
+    digital_biases: Flag = False
     w_min: Real | None = None
     w_max: Real | None = None
     w_min_spread: NonNegative = 0.0
     w_max_spread: NonNegative = 0.0
     write_noise: NonNegative = 0.0
+    half_select: Annotated[float, BeforeValidator(number), Field(ge=0, le=1)] = 0.0
+    correlation_length: Annotated[float, BeforeValidator(number), Field(ge=0, le=LONGEST)] = 0.0
+    correlated_share: Annotated[float, BeforeValidator(number), Field(ge=0, le=1)] = 0.0
     levels: Annotated[int, BeforeValidator(whole), Field(ge=2, le=2**20)] | None = None
     rounding: Literal["stochastic", "nearest", "carried"] = "stochastic"
     max_pulses: Annotated[int, BeforeValidator(whole), Field(ge=1, le=MAX_PULSES)] = 100
@@ -112,8 +129,8 @@ class Device(Settings):
     mean_bound: Flag = False
     a_up: Real = 0.0
     a_down: Real = 0.0
-    g_up: NonNegative = 0.0
-    g_down: NonNegative = 0.0
+    g_up: Real = 0.0
+    g_down: Real = 0.0
     z_scale: Real = 0.0
     z_shift: Real = 0.0
     reference: Annotated[float | Literal["symmetry"], BeforeValidator(_reference)] = 0.0
@@ -158,8 +175,18 @@ class Device(Settings):
             raise ValueError(f'model = {self.model!r}: write = "pulsed" needs model, dw_min, w_min and w_max')
         if self.write_noise > 0 and self.dw_min is None:
             raise ValueError(f"write_noise = {self.write_noise}: counts in dw_min, which is not given")
+        if (self.perturbation_bits is None) != (self.perturbation_range is None):
+            both = f"perturbation_bits = {self.perturbation_bits}, perturbation_range = {self.perturbation_range}"
+            raise ValueError(f"{both}: give both or neither")
+        if self.half_select > 0 and self.write != "pulsed":
+            raise ValueError(f'half_select = {self.half_select:g} needs write = "pulsed"')
+        if (self.correlation_length > 0) != (self.correlated_share > 0):
+            both = f"correlation_length = {self.correlation_length:g}, correlated_share = {self.correlated_share:g}"
+            raise ValueError(f"{both}: give both or neither")
         if self.ages and self.mapping != "one-sided" and self.w_max is None:
             raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
+        if (needed := missing(self)) is not None:
+            raise ValueError(needed)
         if self.write == "pulsed":
             self._check_model()
         return self
@@ -169,10 +196,10 @@ class Device(Settings):
         if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
             low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
             raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
-        if self.model != "soft-bounds-reference" and (self.reference != 0 or self.reference_spread > 0):
-            raise ValueError(f'reference = {self.reference!r} needs model = "soft-bounds-reference"')
         if self.c2c_additive and self.model in ("exponential", "power"):
             raise ValueError(f'c2c_additive = true: not for model = "{self.model}"')
+        if self.model == "power" and min(self.g_up, self.g_down) < 0:
+            raise ValueError(f'g_up = {self.g_up:g}, g_down = {self.g_down:g}: model = "power" needs exponents >= 0')
         if self.model == "exponential" and self.z_scale == 0 and self.a_up == self.a_down == 0:
             raise ValueError('model = "exponential" needs a_up, a_down, g_up, g_down, z_scale, z_shift')
         from .device_law import nominal_steps
@@ -184,7 +211,9 @@ class Device(Settings):
     @property
     def stateless(self) -> bool:
         """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
-        return self.write in ("ideal", "noisy") and self.w_min is None and self.write_noise == 0 and not self.ages
+        if self.w_min is not None or self.write_noise > 0 or self.ages:
+            return False
+        return self.write == "ideal" or (self.write == "noisy" and not self.digital_biases)
 
     @property
     def plain(self) -> bool:
@@ -195,6 +224,11 @@ class Device(Settings):
     def noisy_reads(self) -> bool:
         """Whether a reading of the devices has noise."""
         return self.read_noise > 0 or self.read_noise_slope > 0
+
+    @property
+    def exact_element(self) -> bool:
+        """Whether what adds the perturbation gives what it is asked for, but for its mismatch."""
+        return self.perturbation_bits is None and self.perturbation_cubic == 0
 
     @property
     def ages(self) -> bool:

@@ -21,6 +21,10 @@ class DataError(ConfigError):
     """A data set cannot be found, read or used."""
 
 
+class FetchError(AnalogMGDError, OSError):
+    """A file cannot be downloaded. The command line exits with 1."""
+
+
 class TraceError(AnalogMGDError, OSError):
     """A trace file cannot be written or read. The command line exits with 1."""
 

@@ -33,7 +33,7 @@ from analogmgd.errors import ConfigError, TraceError
 from analogmgd.export_formats import FORMATS, parquet_library, write_npz
 from analogmgd.trace import Trace
 from analogmgd.trace_open import one_line
-from analogmgd.trace_schema import PROBE, RECORD
+from analogmgd.trace_schema import COUNTS, PROBE, RECORD
 
 Array = npt.NDArray[Any]
 BLOCK_VALUES = 1 << 18  # lines of a table that are made at once
@@ -159,7 +159,7 @@ def arrays(trace: Trace) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], 
     loose = {"chips/id": trace.chips, "final/diverged_step": diverged_steps(trace)}
     if trace.ended:
         loose["final/theta"] = trace.theta
-        counts = {"final/pulses": trace.pulses, "final/saturated": trace.saturated}
+        counts = {f"final/{name}": getattr(trace, name) for name in COUNTS}
         loose |= {path: array for path, array in counts.items() if array is not None}
     for path, array in loose.items():
         yield path, array.shape, array.dtype, iter([array])

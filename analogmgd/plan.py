@@ -15,9 +15,20 @@ from .data import Dataset
 from .device_law import about, law
 from .errors import ConfigError
 from .kernels import table as t
-from .plan_checks import check_data, check_faults, check_latency, check_memory, check_range, check_streams
+from .kernels.simd import WIDTH
+from .plan_checks import (
+    check_cost_noise,
+    check_data,
+    check_element,
+    check_faults,
+    check_latency,
+    check_memory,
+    check_range,
+    check_streams,
+)
 from .readout import converted, reading
 from .rule import MGD
+from .wire_block import check_wires, scratch_bytes
 
 ACTIVATIONS = {"linear": t.LINEAR, "sigmoid": t.SIGMOID, "tanh": t.TANH, "relu": t.RELU}
 COSTS = {"mse": t.MSE, "cross-entropy": t.CROSS_ENTROPY}
@@ -87,6 +98,7 @@ class Plan:
         check_data(config.chip, data)
         check_faults(config.chip)
         check_latency(config.chip, config.rule)
+        check_wires(config.chip, config.rule)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
@@ -100,6 +112,8 @@ class Plan:
         self.cost = COSTS[self.chip.network.cost]
         self.ints, self.reals = self._scalars()
         check_streams(self)
+        check_cost_noise(self)
+        check_element(self)
 
     @cached_property
     def train(self) -> Samples:
@@ -121,27 +135,61 @@ class Plan:
     def codes(self) -> bool:
         """Whether the perturbation is a sign times one amplitude, so that the kernel needs only its bits."""
         mgd = self.mgd
-        return mgd is not None and mgd.perturbation in ("random", "walsh") and self.exact
+        return mgd is not None and self.signs and self.exact
 
     @property
     def exact(self) -> bool:
         """Whether every perturbation has the size it is believed to have."""
-        return self.chip.device.amplitude_mismatch == 0 and not self.chip.faults.lines
+        return self.exact_amplitude and not self.wired
+
+    @property
+    def exact_amplitude(self) -> bool:
+        """Whether it has where it is made."""
+        device = self.chip.device
+        return device.amplitude_mismatch == 0 and device.exact_element and not self.chip.faults.lines
+
+    @property
+    def signs(self) -> bool:
+        """Whether the perturbation is a sign times a size."""
+        return self.mgd is not None and self.mgd.perturbation in ("random", "walsh")
+
+    @property
+    def shaped(self) -> bool:
+        """Whether an element that is not exact has perturbations of many sizes to give."""
+        many = self.mgd is not None and self.mgd.perturbation in ("gaussian", "sinusoid")
+        return many and not self.chip.device.exact_element
+
+    @cached_property
+    def biases(self) -> np.ndarray:
+        """int64[neurons]: the parameters that are biases."""
+        return np.concatenate([np.arange(row[t.BIASES], row[t.BIASES] + row[t.N_OUT]) for row in self.layers])
+
+    @property
+    def extras(self) -> bool:
+        """Whether there is anything of `hardware.Extras`."""
+        device, converters = self.chip.device, self.chip.converters
+        numbers = device.digital_biases and (self.law[t.WRITES] != t.WRITES_PLAIN or self.shaped)
+        return converters.coloured or converters.errors_vary or device.half_select > 0 or self.shaped or numbers
+
+    @property
+    def wired(self) -> bool:
+        """Whether wires with resistance stand between the devices and what the network sees."""
+        return self.mgd is not None and self.chip.wires is not None and not self.chip.wires.ideal
 
     @property
     def physical(self) -> bool:
         """Whether devices and converters are more than numbers with noise: `kernels.pulse`, `kernels.readout`."""
         chip = self.chip
         late = chip.delay > 0 or chip.input_tau > 0 or chip.device.write_steps > 0
-        plain = chip.device.plain and chip.converters.plain and not chip.faults.any and not late
-        return self.mgd is not None and not plain
+        plain = chip.device.plain and chip.converters.plain and not chip.faults.any
+        return self.mgd is not None and not (plain and not late and not self.shaped and not self.wired)
 
     @cached_property
     def law(self) -> np.ndarray:
         """How such devices are written, float64[LAW]."""
         out = law(self.chip.device)
         faults = self.chip.faults
-        if self.chip.device.stateless and not (faults.devices or faults.lines or faults.endurance):
+        if self.chip.device.stateless and not (faults.devices or faults.lines or faults.endurance or self.wired):
             out[t.WRITES] = t.WRITES_PLAIN
         out[t.STUCK] = faults.devices or faults.lines
         return out
@@ -151,7 +199,8 @@ class Plan:
         """What a run counts for each chip, see `trace_schema.COUNTS`."""
         if not self.physical:
             return ()
-        return ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+        found = ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+        return (*found, "own", "wire_solves", "wire_error") if self.wired else found
 
     @cached_property
     def about(self) -> np.ndarray:
@@ -243,12 +292,14 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
-            rows += 24 * self.physical  # some of them while it is built
+            rows += 24 * self.physical + 10 * self.wired  # some of them while it is built
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
-        return (rows * self.n_params + neurons) * self.dtype.itemsize + 4 * self.rule.batch + self.n_params // 8 + 200
+        shared = scratch_bytes(self.chip) // WIDTH if self.wired else 0
+        bits = 4 * self.rule.batch + self.n_params // 8
+        return (rows * self.n_params + neurons) * self.dtype.itemsize + bits + shared + 200
 
     def evaluations(self, n: int) -> float:
         """Network evaluations of the first n steps, baselines included, in units of step_time."""

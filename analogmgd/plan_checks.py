@@ -10,6 +10,7 @@ import psutil  # type: ignore[import-untyped]
 
 from .chip import Chip
 from .data import Dataset
+from .device_extras import element_size
 from .errors import ConfigError
 from .kernels.simd import WIDTH
 from .rule import MGD
@@ -41,8 +42,18 @@ def check_faults(chip: Chip) -> None:
     problem = chip.faults.check([(layer.n_in, layer.n_out) for layer in net.layers], net.n_params)
     if problem is None and chip.faults.devices and chip.device.w_max is None:
         problem = f"faults.stuck..: devices are stuck within a range: device {chip.device.name!r} needs w_min and w_max"
+    if problem is None and chip.device.digital_biases:
+        biases = {p for first, last in bias_ranges(chip) for p in range(first, last)}
+        held = [p for p, _, _ in chip.faults.stuck if p in biases]
+        problem = f"faults.stuck: parameter {held[0]}: is a bias, and device.digital_biases = true" if held else None
     if problem is not None:
         raise ConfigError(problem)
+
+
+def bias_ranges(chip: Chip) -> list[tuple[int, int]]:
+    """First and last + 1 of the biases of each layer."""
+    ends = np.cumsum([(layer.n_in + 1) * layer.n_out for layer in chip.network.layers]).tolist()
+    return [(end - layer.n_out, end) for end, layer in zip(ends, chip.network.layers, strict=True)]
 
 
 def check_latency(chip: Chip, rule: Any) -> None:
@@ -60,6 +71,29 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
     if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
+
+
+def check_cost_noise(plan: Plan) -> None:
+    """Raise ConfigError where 1/f noise ends before it begins."""
+    slowest = plan.chip.converters.cost_flicker_slowest
+    if plan.mgd and plan.chip.converters.cost_flicker > 0 and slowest < plan.iteration_seconds:
+        raise ConfigError(f"converters.cost_flicker_slowest = {slowest:g}: must be at least the time of a step, "
+                          f"{plan.iteration_seconds:.3g} s")  # fmt: skip
+
+
+def check_element(plan: Plan) -> None:
+    """Raise ConfigError where the element leaves nothing of the perturbation, or turns it round."""
+    device, mgd = plan.chip.device, plan.mgd
+    if mgd is None or device.exact_element:
+        return
+    amplitude = mgd.amplitude
+    if mgd.perturbation in ("gaussian", "sinusoid"):
+        amplitude = device.perturbation_range or amplitude
+    size = element_size(plan.chip, amplitude)
+    if size <= 0:
+        key = "bits" if device.perturbation_bits is not None and device.perturbation_cubic >= 0 else "cubic"
+        raise ConfigError(f"device.perturbation_{key} = {getattr(device, f'perturbation_{key}'):g}: "
+                          f"a perturbation of {amplitude:g} becomes {size:.3g}: must be greater than 0")  # fmt: skip
 
 
 def check_memory(plan: Plan) -> None:
@@ -86,7 +120,7 @@ def check_range(plan: Plan) -> None:
         "rule.weight_decay": rule.weight_decay,
         "network.init_scale": chip.network.init_scale,
         "neuron.spread": chip.neuron.spread,
-        "converters.sigma_C": chip.converters.sigma_C,
+        **{f"converters.{name}": abs(value) for name, value in chip.converters if isinstance(value, float)},
         "device.sigma_theta": chip.device.sigma_theta,
         "device.amplitude_mismatch": chip.device.amplitude_mismatch,
         **device_range(plan),
@@ -118,7 +152,7 @@ def check_streams(plan: Plan) -> None:
     """The index of every random word must be one."""
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
-    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch)
+    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch, 128)  # the noise of the cost takes less than 128
     if plan.run.steps * words_a_step > STREAM_LIMIT:
         most = STREAM_LIMIT // words_a_step
         raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

@@ -35,6 +35,7 @@ def plot_devices(
     pulses: int = 500,
     drawn: int = 5,
     seed: int = 0,
+    labels: Sequence[str] | None = None,
 ) -> Figure:
     """Draw devices, one row each: on the left w against the number of pulses, as many up and then down, starting at
     the lower bound; on the right how far a pulse moves w on average, at every w. Thin lines are single devices with
@@ -47,6 +48,7 @@ def plot_devices(
         pulses: in each direction, 1 to 100,000.
         drawn: devices beside the nominal one, 0 to 200: those of parameter 0 of the chips 0, 1, ...
         seed: decides the devices and their noise.
+        labels: one for each, by default the name of its preset, or its model.
 
     Returns:
         The matplotlib figure, for changes of your own.
@@ -66,13 +68,16 @@ def plot_devices(
         if not low <= number <= high:
             raise ConfigError(f"{name} = {number}: must be from {low} to {high:,}")
     chosen = [preset(d) if isinstance(d, str) else d for d in devices]
+    names = [d.name if d.name != "ideal" else f"{d.model} steps" for d in chosen] if labels is None else list(labels)
+    if len(names) != len(chosen):
+        raise ConfigError(f"labels: {len(names)} for {len(chosen)} devices; must be one for each")
     responses = [_responses(d, pulses, drawn, seed) for d in chosen]
     import matplotlib  # here: it takes half a second, and only plots need it
 
     from .plot_base import STYLE
 
     with matplotlib.rc_context(STYLE):
-        figure = draw(chosen, responses, pulses)
+        figure = draw(chosen, names, responses, pulses)
         try:
             figure.savefig(target)
         except OSError as error:
@@ -87,17 +92,19 @@ def _responses(device: Device, pulses: int, drawn: int, seed: int) -> tuple[Resp
     return plain, device_response(device, series, drawn, seed=seed) if drawn else None
 
 
-def draw(devices: Sequence[Device], responses: Sequence[tuple[Response, Response | None]], pulses: int) -> Figure:
+def draw(
+    devices: Sequence[Device], names: Sequence[str], responses: Sequence[tuple[Response, Response | None]], pulses: int
+) -> Figure:
     """The figure of `plot_devices`, in the current matplotlib style."""
     from matplotlib.figure import Figure
 
     width, height = ROW_INCHES
     figure = Figure(figsize=(width, height * len(devices) + LEGEND_INCHES), layout="constrained")
     grid = figure.add_gridspec(len(devices) + 1, 2, height_ratios=[LEGEND_INCHES, *[height] * len(devices)])
-    for row, (device, (plain, several)) in enumerate(zip(devices, responses, strict=True)):
+    for row, (device, name, (plain, several)) in enumerate(zip(devices, names, responses, strict=True)):
         left, right = figure.add_subplot(grid[row + 1, 0]), figure.add_subplot(grid[row + 1, 1])
         found = figures(device)
-        left.set_title(f"{device.name}\n")
+        left.set_title(f"{name}\n")
         right.set_title(" \n")  # so that the panels of a row are level
         left.annotate(
             figure_text(found), (0, 1), xytext=(0, 5), xycoords="axes fraction", textcoords="offset points",

@@ -95,7 +95,7 @@ def own(data: Dataset) -> tuple[dict[str, Any], dict[str, float], Tables]:
     network: dict[str, Any] = {"sizes": [n_in, hidden, n_out], "activation": "tanh", "init": "glorot"}
     network |= {"cost": "cross-entropy"} if one_hot(data) else {"cost": "mse", "output": "linear"}
     n_params = hidden * (n_in + 1) + n_out * (hidden + 1)
-    some = data.inputs("train")[:10_000]
+    some = data.inputs("train", rows=slice(10_000))
     size = 10 + float(np.mean(np.sum(some * some, axis=1)))
     eta = two_digits(4 / ((n_params + 100) * size))
     steps = int(min(2_000_000, max(200_000, 400 * n_params)))

@@ -23,6 +23,7 @@ def reading(chip: Chip) -> np.ndarray:
     device, converters = chip.device, chip.converters
     out[t.READ_SLOPE] = device.read_noise_slope
     out[t.READ_FLOOR] = device.scale * (device.read_noise + device.read_noise_slope * device.g_min)
+    out[t.DIGITAL] = device.digital_biases
     if converters.dac_bits is not None:
         out[t.DAC_LOW], out[t.DAC_HIGH] = converters.dac_range
         out[t.DAC_STEP] = (out[t.DAC_HIGH] - out[t.DAC_LOW]) / (2**converters.dac_bits - 1)

@@ -71,6 +71,8 @@ def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> 
     for seconds in times:
         now = decayed(held.astype(np.float64), float(seconds) / plan.iteration_seconds, plan.about, *drawn)
         block.theta[:] = now - offset
+        if plan.chip.device.digital_biases:
+            block.theta[plan.biases] = theta[chosen].T[plan.biases]
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))
     return tuple(np.array(part) for part in zip(*found, strict=True))

@@ -17,6 +17,7 @@ _WORDS = {
     "float_type": "must be a number",
     "bool_type": "must be true or false",
     "string_type": "must be a string",
+    "tuple_type": "must be a list",
     "finite_number": "must be finite",
     "missing": "is required",
 }

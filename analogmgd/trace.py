@@ -233,6 +233,21 @@ class Trace:
         return self._final["saturated"] if self.ended and "saturated" in self._final else None
 
     @property
+    def own(self) -> Array | None:
+        """float64 (chips, P), what the devices amount to at the end, without wires; None for chips without them."""
+        return self._final["own"] if self.ended and "own" in self._final else None
+
+    @property
+    def wire_solves(self) -> Array | None:
+        """uint64 (chips,), exact solves of each chip's arrays; None without wires."""
+        return self._final["wire_solves"][:, 0] if self.ended and "wire_solves" in self._final else None
+
+    @property
+    def wire_error(self) -> Array | None:
+        """float64 (chips,), the largest error, of the currents, that a solve found before it; None without wires."""
+        return self._final["wire_error"][:, 0] if self.ended and "wire_error" in self._final else None
+
+    @property
     def diverged(self) -> dict[int, int]:
         """Chip id -> step at which its parameters stopped being finite."""
         steps = self._store.read("final/diverged_step")

@@ -60,8 +60,15 @@ PROBE: dict[str, Quantity] = {
 
 
 CONVERTERS = ("inputs", "columns", "cost")
-# name -> axis beside the chips, type: pulses (or writes) of each device, conversions that were cut
-COUNTS = {"pulses": ("parameter", np.uint32), "saturated": ("converter", np.uint64)}
+# name -> axis beside the chips, type: pulses (or writes) of each device, conversions that were cut; with wires what the
+# devices amount to, exact solves, and the largest error found by one
+COUNTS: dict[str, tuple[str, Any]] = {
+    "pulses": ("parameter", np.uint32),
+    "saturated": ("converter", np.uint64),
+    "own": ("parameter", np.float64),
+    "wire_solves": ("one", np.uint64),
+    "wire_error": ("one", np.float64),
+}
 
 
 @dataclass(frozen=True)
@@ -248,7 +255,7 @@ def layout(header: TraceHeader) -> list[Dataset]:
 
 def count_width(header: TraceHeader, name: str) -> int:
     """How many numbers of a chip are counted under a name."""
-    return header.n_params if COUNTS[name][0] == "parameter" else len(CONVERTERS)
+    return {"parameter": header.n_params, "converter": len(CONVERTERS), "one": 1}[COUNTS[name][0]]
 
 
 def estimate_record_bytes(header: TraceHeader, in_file: bool = True) -> dict[str, int]:

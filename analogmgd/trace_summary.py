@@ -14,6 +14,7 @@ COLLAPSED_MARGIN = 0.1  # of the room between chance and 1: at most so far above
 COLLAPSED_FROM = 0.5  # after having been above this
 SPENT = (
     "pulses_per_device", "pulse_seconds_at_once", "pulse_seconds_in_turn", "joules_per_chip", "saturated",
+    "wire_solves_per_chip", "largest_wire_error",
 )  # fmt: skip
 _BLOCK = 4096  # rows read at once
 

@@ -114,9 +114,10 @@ def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, An
     device = plan.chip.device
     found: dict[str, Any] = {}
     pulses = counts.get("pulses")
-    joules = device.joules_per_read * plan.evaluations(steps) * plan.n_params
+    devices = plan.n_params - device.digital_biases * plan.n_neurons
+    joules = device.joules_per_read * plan.evaluations(steps) * devices
     if pulses is not None:
-        found["pulses_per_device"] = float(pulses.mean())
+        found["pulses_per_device"] = float(pulses.sum(dtype=np.float64)) / len(pulses) / devices
         joules += device.joules_per_pulse * float(np.median(pulses.sum(axis=1, dtype=np.float64)))
         if device.seconds_per_pulse > 0:
             found["pulse_seconds_at_once"] = device.seconds_per_pulse * float(np.median(pulses.max(axis=1)))
@@ -125,6 +126,9 @@ def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, An
         found["joules_per_chip"] = joules
     if "saturated" in counts:
         found["saturated"] = dict(zip(CONVERTERS, counts["saturated"].sum(axis=0).tolist(), strict=True))
+    if "wire_solves" in counts:
+        found["wire_solves_per_chip"] = float(np.median(counts["wire_solves"]))
+        found["largest_wire_error"] = float(counts["wire_error"].max())
     return found
 
 

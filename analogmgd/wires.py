@@ -62,6 +62,8 @@ class Wires(Settings):
         Between refreshes every device acts through its own exact first-order sensitivity (see `linearise`); or the
         effective matrix is solved whenever a conductance has changed (small arrays, tests).
     refresh : int >= 1 or None, steps between exact solves with update = "correction"; None: chosen by `tolerance`
+    g_unit : float > 0 or None, siemens
+        What a device's w = 1 is (`Device.w_max` times it the largest conductance). A chip with wires needs it.
     tolerance : float > 0
         With refresh = None: allowed error of the currents just before a refresh, relative to the currents, both as
         root mean square over inputs uniform in 0..1 V (see `refresh_interval`).
@@ -84,6 +86,7 @@ class Wires(Settings):
     update: Literal["correction", "exact"] = "correction"
     refresh: Count | None = None
     tolerance: Positive = 0.01
+    g_unit: Positive | None = None
 
     @model_validator(mode="after")
     def _agrees(self) -> Self:

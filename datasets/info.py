@@ -27,8 +27,22 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Download:
+    """An official file: its name, address, size in bytes and MD5."""
+
+    file: str
+    url: str
+    size: int
+    md5: str
+
+
+@dataclass(frozen=True)
 class Info:
-    """Metadata of a built-in data set, for its default options. ``sizes`` counts train and test examples."""
+    """Metadata of a built-in data set, for its default options. ``sizes`` counts train and test examples.
+
+    ``downloads`` are the official files of a data set that is read from files; ``package`` and ``package_folder``
+    name Debian's package of them, and where it puts them.
+    """
 
     name: str
     description: str
@@ -40,6 +54,9 @@ class Info:
     licence: str
     image_shape: tuple[int, ...] | None = None
     options: Mapping[str, Option] = field(default_factory=lambda: MappingProxyType({}))
+    downloads: tuple[Download, ...] = ()
+    package: str = ""
+    package_folder: str = ""
 
     def settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """All options of the data set in their normal form: those given, checked, and else the defaults."""
@@ -59,6 +76,12 @@ class Info:
                     f"option {key} of data set {self.name!r} is {text}; allowed: {option.allowed}"
                 ) from None
         return values
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a :class:`analogmgd.Dataset` takes of it."""
+        keys = ("name", "description", "classes", "image_shape", "source", "licence")
+        return {key: getattr(self, key) for key in keys}
 
     def describe(self) -> dict[str, Any]:
         """The metadata as a dictionary that JSON can hold."""

@@ -17,28 +17,43 @@ from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
 
 
 @leaf
-def decayed(h, n, aging, p, v):
-    """The state of device p at step n that was h when it was written."""
-    return decayed_at(h, n, aging, spot(p, v, aging.leak))
+def drifted(h, since, aging, p, v):
+    """Both conductances of device p, so many steps after its pair was written with state h."""
+    return drifted_at(h, since, aging, spot(p, v, aging.nu_plus))
 
 
 @leaf
-def decayed_at(h, n, aging, where_it_is):
+def drifted_at(h, since, aging, at):
     """The same of devices at a `picked.spot`."""
-    about, written, nu_plus, nu_minus, leak = aging
+    about, nu_plus, nu_minus = aging.about, aging.nu_plus, aging.nu_minus
     real = nu_plus.dtype.type
-    since = to_float(n - seen(written, where_it_is), nu_plus)
+    base = real(about[G_PAIR])
+    if about[MAPPING] == ONE_SIDED:
+        plus, minus = where(h < 0.0, 0.0, h) + base, where(h < 0.0, -h, 0.0) + base
+    elif about[MAPPING] == SYMMETRIC:
+        plus, minus = fma(h, 0.5, base), fma(h, -0.5, base)
+    else:
+        plus, minus = h + base, filled(base, nu_plus)
+    age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
+    return plus * exp(age * -seen(nu_plus, at)), minus * exp(age * -seen(nu_minus, at))
+
+
+@leaf
+def decayed(h, n, aging, p, v):
+    """The state of device p at step n that was h when it was written."""
+    return decayed_at(h, n, aging, spot(p, v, aging.nu_plus))
+
+
+@leaf
+def decayed_at(h, n, aging, at):
+    """The same of devices at a `picked.spot`."""
+    about, written, nu_plus, leak = aging.about, aging.written, aging.nu_plus, aging.leak
+    real = nu_plus.dtype.type
+    since = to_float(n - seen(written, at), nu_plus)
     if nu_plus.shape[0] > 0:
-        base = real(about[G_PAIR])
-        if about[MAPPING] == ONE_SIDED:
-            plus, minus = where(h < 0.0, 0.0, h) + base, where(h < 0.0, -h, 0.0) + base
-        elif about[MAPPING] == SYMMETRIC:
-            plus, minus = fma(h, 0.5, base), fma(h, -0.5, base)
-        else:
-            plus, minus = h + base, filled(base, nu_plus)
-        age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
-        h = plus * exp(age * -seen(nu_plus, where_it_is)) - minus * exp(age * -seen(nu_minus, where_it_is))
+        plus, minus = drifted_at(h, since, aging, at)
+        h = plus - minus
     if leak.shape[0] > 0:
         rest = real(about[REST])
-        h = fma(h - rest, exp(since * -seen(leak, where_it_is)), rest)
+        h = fma(h - rest, exp(since * -seen(leak, at)), rest)
     return h

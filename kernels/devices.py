@@ -6,6 +6,7 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import decayed
+from .disturb import disturb_on, restore_on
 from .hardware import is_empty
 from .jit import FLAGS, leaf
 from .pulses import write_pulses
@@ -29,6 +30,7 @@ def hold(n, theta, device):
                 if kept.shape[0] > 0:
                     h = h + load(kept, p, v)
                 store(theta, p, v, h)
+        restore_on(theta, device)
 
 
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
@@ -45,10 +47,13 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
     def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.law[WRITES] == WRITES_PLAIN:
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
-        elif device.law[WRITES] != WRITES_PULSES:
-            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
-        else:
+            return
+        if device.law[WRITES] == WRITES_PULSES:
             write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
+        else:
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        disturb_on(theta, device)
+        restore_on(theta, device)
 
     return body
 
@@ -73,19 +78,3 @@ def _hold_on(n, theta, device):
     if is_empty(device):
         return lambda n, theta, device: None
     return lambda n, theta, device: hold(n, theta, device)
-
-
-def held_on(n, device):
-    """Whether `hold_on` changes what is seen at step n."""
-
-
-@overload(held_on, jit_options=FLAGS)
-def _held_on(n, device):
-    if is_empty(device):
-        return lambda n, device: False
-
-    def body(n, device):
-        every = np.int64(device.aging.about[AGE_EVERY])
-        return every > 0 and n % every == 0
-
-    return body

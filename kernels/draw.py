@@ -7,7 +7,7 @@ import numpy as np
 from .jit import allocating_entry, entry
 from .mathfn import exp, sincos, uniform
 from .perturb import BLOCKS, normals, normals4
-from .philox import INIT, MISMATCH, NEURON, PHASE, words4
+from .philox import INIT, MISMATCH, NEURON, words4
 from .simd import WIDTH, fma, load, store
 
 
@@ -47,12 +47,12 @@ def draw_mismatch(seed, ids, sigma, gain):
 
 
 @allocating_entry
-def draw_phases(seed, ids, phase_sin, phase_cos):
-    """Sine and cosine of the random phase 2 pi u_p of each parameter's sinusoid."""
+def draw_phases(seed, ids, stream, block, phase_sin, phase_cos):
+    """Sine and cosine of random phases 2 pi u_p, u_p from word p of a stream from a block on."""
     words = np.empty((4, ids.shape[1]), np.uint32)
     for p in range(phase_sin.shape[0]):
         if p % 4 == 0:
-            words4(seed, ids, np.uint64(PHASE), np.uint64(p >> 2), words, 0)
+            words4(seed, ids, np.uint64(stream), np.uint64(block + (p >> 2)), words, 0)
         for v in range(0, ids.shape[1], WIDTH):
             s, c = sincos(uniform(load(words, p & 3, v), phase_sin))
             store(phase_sin, p, v, s)

@@ -51,6 +51,67 @@ class Readout(NamedTuple):
     saturated: np.ndarray
 
 
+class Extras(NamedTuple):
+    """What few chips have; () for the others.
+
+    about float64[EXTRAS]; arrays int64[4 layers] (n_in, n_out, first weight, first bias of each).
+    Errors (`broadcast`): error_gain, error_offset real[layers or 0], words uint32[as many as signs or 0] scratch.
+    Noise of the cost (`cost_noise`): keep, fresh float64[K], noise float64[K + 2 or 0] (K processes, a random walk, a
+    telegraph), hum float64[2 or 0] (cosine and sine of its phase), xi float64[4 + 4 ceil(K/4) or 0] scratch.
+    Disturbance (`disturb`): given real[P or 0] the pulses of a write, signed, lines real[2 x (the most rows + columns)
+    or 0] scratch.
+    Digital biases (`digital`): number int64[P or 0], which bias a parameter is, or -1, biases int64[neurons or 0], the
+    parameter of each, value real[neurons or 0].
+    """
+
+    about: np.ndarray
+    arrays: np.ndarray
+    error_gain: np.ndarray
+    error_offset: np.ndarray
+    words: np.ndarray
+    keep: np.ndarray
+    fresh: np.ndarray
+    noise: np.ndarray
+    hum: np.ndarray
+    xi: np.ndarray
+    given: np.ndarray
+    lines: np.ndarray
+    number: np.ndarray
+    biases: np.ndarray
+    value: np.ndarray
+
+
+class Wires(NamedTuple):
+    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE]. own real[P] is
+    what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves, all real[P];
+    mismatch and middle (theta while a perturbation is applied that is exact both ways) real[P or 0]; stuck_plus and
+    stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are steps of solves,
+    solves uint64[1] how many, worst float64[1] the largest error. g_plus, g_minus real[P], exact, other float64[P] (no
+    lanes), cells, work and stack float64[.., .., ..] (`elimination`) are scratch."""
+
+    about: np.ndarray
+    tiles: np.ndarray
+    own: np.ndarray
+    base: np.ndarray
+    plus: np.ndarray
+    minus: np.ndarray
+    mismatch: np.ndarray
+    middle: np.ndarray
+    stuck_plus: np.ndarray
+    stuck_minus: np.ndarray
+    next: np.ndarray
+    last: np.ndarray
+    solves: np.ndarray
+    worst: np.ndarray
+    g_plus: np.ndarray
+    g_minus: np.ndarray
+    exact: np.ndarray
+    other: np.ndarray
+    cells: np.ndarray
+    work: np.ndarray
+    stack: np.ndarray
+
+
 class Hardware(NamedTuple):
     """The devices of a chip (`pulse`) and what they are read with.
 
@@ -78,6 +139,8 @@ class Hardware(NamedTuple):
     aging: Aging
     latency: Latency
     readout: Readout
+    extras: Any = ()  # Extras, where there are such
+    wires: Any = ()  # Wires, where there are such
 
 
 class Reading(NamedTuple):

@@ -15,7 +15,7 @@ from platformdirs import user_cache_dir
 # No fastmath: products and sums are fused where the code says `fma`, and nowhere else. error_model: without "numpy"
 # every division carries a branch that raises. No runtime for memory: arrays come from the caller, and counting
 # references to them where a function is pasted into a loop costs more than the loop.
-FLAGS: dict[str, Any] = {
+OUTER: dict[str, Any] = {
     "nogil": True,
     "error_model": "numpy",
     "boundscheck": False,
@@ -23,7 +23,7 @@ FLAGS: dict[str, Any] = {
 }
 
 
-TRIED = (0, 62), (0, 68)  # numba's versions, see INNER
+TRIED = (0, 62), (0, 68)  # numba's versions, see FLAGS
 
 
 def _sources_hash() -> str:
@@ -50,7 +50,7 @@ CACHE_FOLDER = _cache_folder()
 
 def entry(function: Callable[..., None], allocates: bool = False) -> Any:
     """Compile a kernel that Python calls: cached on disk. `allocates`: it makes arrays of its own."""
-    flags = {**FLAGS, "_nrt": allocates}
+    flags = {**OUTER, "_nrt": allocates}
     if CACHE_FOLDER is None:
         return numba.njit(**flags)(function)
     before = numba.core.config.CACHE_DIR
@@ -82,20 +82,20 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-# For functions of a kernel: nothing calls them from outside. `part` reaches into numba, so it is used with the
-# versions it was tried with; another compiles the same code, more slowly.
-INNER: dict[str, Any] = {**FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# For functions of a kernel, overloads too: nothing calls them from outside. `part` reaches into numba, so it is used with
+# the versions it was tried with; another compiles the same code, more slowly.
+FLAGS: dict[str, Any] = {**OUTER, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 if TRIED[0] <= numba.version_info[:2] <= TRIED[1]:
     from .part import Inner
 
-    INNER["pipeline_class"] = Inner
+    FLAGS["pipeline_class"] = Inner
 
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call (compiled into its caller, not cached by itself)."""
-    return numba.njit(**INNER)(_named(function))
+    return numba.njit(**FLAGS)(_named(function))
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Like `inner`, always pasted into its caller: passing ten arrays costs more than a small loop over lanes."""
-    return numba.njit(forceinline=True, **INNER)(_named(function))
+    return numba.njit(forceinline=True, **FLAGS)(_named(function))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from .jit import leaf
 from .mathfn import exp, log
 from .picked import seen
-from .simd import fma, where
+from .simd import fma, load, where
 from .table import (
     C2C,
     C2C_FLOOR,
@@ -78,3 +78,9 @@ def within(h, high, low):
     """h, at most `high` and at least `low`."""
     h = where(h > high, high, h)
     return where(h < low, low, h)
+
+
+@leaf
+def limited(h, high, low, p, v):
+    """h within the bounds of device p, where it has any."""
+    return within(h, load(high, p, v), load(low, p, v)) if high.shape[0] > 0 else h

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from .aging import decayed_at
+from .asked import asked_on, asks_plainly, given_at_on, none_given_on
 from .jit import inner, leaf
 from .mathfn import normal_pair
 from .philox import LOW, PULSE, S32, philox, words4
@@ -104,7 +105,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
         CODE * lanes + ROOM * width, PARAM * lanes + ROOM * width, ASKED * lanes + ROOM * width,
     )  # fmt: skip
     rows, waiting = np.int64(0), np.int64(0)  # as they stand, and numbers in the list
-    simple = stochastic and clear and not moving and not decaying
+    simple = stochastic and clear and not moving and not decaying and asks_plainly(device)
     if not stochastic:  # what is whole by now is at least 1/256, or nothing
         for v in range(0, lanes, width):
             for i in range(4):
@@ -117,7 +118,8 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
             if not simple:
                 for p in range(first, last):
                     x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
-                    x = x * granules
+                    x = asked_on(x, p, v, device) * granules
+                    none_given_on(p, v, device)
                     if not stochastic:
                         if carry.shape[0] > 0:
                             x = x + load(carry, p, v)
@@ -219,11 +221,14 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
             if turn == 0:
                 if stochastic:
                     b = load_from(words, B * lanes + k * width)
-                    id_ = load_from(ids, at[1] - at[1] // lanes * lanes) if k < rows else take(ids, code >> np.uint32(8))
+                    id_ = (
+                        load_from(ids, at[1] - at[1] // lanes * lanes) if k < rows else take(ids, code >> np.uint32(8))
+                    )
                     x = rounded(x, most, code, b, last_turn, param, id_, seed, words)
                 if law[STUCK] > 0.0:  # what is stuck is not written
                     x = where(seen(high, at) == seen(low, at), 0.0, x)
                 store_from(scratch, ASKED * lanes + place, x)
+                given_at_on(x, seen(counted, at), limit, at, device)
             size, rising = absolute(x), x > 0.0
             here = size > real(max(2 * turn - 1, 0))
             c = seen(counted, at)

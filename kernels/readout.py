@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import overload
 
-from .hardware import is_empty
+from .hardware import is_empty, lacks
 from .jit import FLAGS, leaf
 from .perturb import BLOCKS, normals
 from .philox import READ
 from .simd import filled, floor, fma, lanes_of, load, resized, sqrt, store, where, width_of
 from .table import (
+    AGE_EVERY,
     ADC_RANGE,
     ADC_STEP,
     CHANGE,
@@ -25,6 +26,7 @@ from .table import (
     DAC_HIGH,
     DAC_LOW,
     DAC_STEP,
+    DIGITAL,
     INPUT,
     READ_FLOOR,
     READ_SLOPE,
@@ -97,13 +99,13 @@ def add_noise(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, readout):
     real = work.dtype.type
     if xi.shape[0] == 0:
         return
-    rest = real(about[READ_FLOOR])
+    rest, bias = real(about[READ_FLOOR]), real(1.0 - about[DIGITAL])  # what drives the biases
     qa, qb = first, xi.shape[0] // 2 + first
     two = not alone and xa != xb  # copies that are driven differently
     for v in range(0, lanes_of(work), width_of(work)):
         if variance.shape[0] == 0:
             for copy in range(1 if alone else 0, 2):
-                drive = filled(real(1.0), work)  # what drives the biases, too
+                drive = filled(bias, work)
                 for i in range(xb if copy else xa, (xb if copy else xa) + n_in):
                     drive = fma(load(work, i, v), load(work, i, v), drive)
                 deviation = sqrt(drive * (real(2.0) * rest * rest))
@@ -112,16 +114,48 @@ def add_noise(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, readout):
                     store(work, z + j, v, fma(deviation, load(xi, q + j, v), load(work, z + j, v)))
         else:
             for j in range(0, n_out - n_out % 4, 4):
-                noise4(alone, two, w0 + j * n_in, b0 + j, n_in, work, xa, xb, za + j, zb + j, qa + j, qb + j, v, readout)
+                noise4(
+                    alone,
+                    two,
+                    w0 + j * n_in,
+                    b0 + j,
+                    n_in,
+                    work,
+                    xa,
+                    xb,
+                    za + j,
+                    zb + j,
+                    qa + j,
+                    qb + j,
+                    v,
+                    bias,
+                    readout,
+                )
             for j in range(n_out - n_out % 4, n_out):
-                noise1(alone, two, w0 + j * n_in, b0 + j, n_in, work, xa, xb, za + j, zb + j, qa + j, qb + j, v, readout)
+                noise1(
+                    alone,
+                    two,
+                    w0 + j * n_in,
+                    b0 + j,
+                    n_in,
+                    work,
+                    xa,
+                    xb,
+                    za + j,
+                    zb + j,
+                    qa + j,
+                    qb + j,
+                    v,
+                    bias,
+                    readout,
+                )
 
 
 @leaf
-def noise1(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, readout):
+def noise1(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, bias, readout):
     """Noise of a column."""
     xi, variance = readout.xi, readout.variance
-    t = load(variance, b, v)
+    t = load(variance, b, v) * bias
     s = t
     for i in range(n_in):
         u = load(work, xb + i, v)
@@ -138,10 +172,11 @@ def noise1(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, readout):
 
 
 @leaf
-def noise4(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, readout):
+def noise4(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, bias, readout):
     """Noise of four columns at a time, each a sum of its own."""
     xi, variance = readout.xi, readout.variance
-    t0, t1, t2, t3 = load(variance, b, v), load(variance, b + 1, v), load(variance, b + 2, v), load(variance, b + 3, v)
+    t0, t1 = load(variance, b, v) * bias, load(variance, b + 1, v) * bias
+    t2, t3 = load(variance, b + 2, v) * bias, load(variance, b + 3, v) * bias
     s0, s1, s2, s3 = t0, t1, t2, t3
     for i in range(n_in):
         u = load(work, xb + i, v)
@@ -223,15 +258,22 @@ def _draw_noise(index, alone, seed, ids, words, device):
     return lambda index, alone, seed, ids, words, device: draw_reads(index, alone, seed, ids, words, device.readout)
 
 
-def spreads_on(theta, device):
-    """`note_spreads`, or nothing."""
+def spreads_on(n, fresh, theta, device):
+    """`note_spreads` where theta may have changed since the last step (`fresh`: by a write), or nothing."""
 
 
 @overload(spreads_on, jit_options=FLAGS)
-def _spreads_on(theta, device):
+def _spreads_on(n, fresh, theta, device):
     if is_empty(device):
-        return lambda theta, device: None
-    return lambda theta, device: note_spreads(theta, device.readout)
+        return lambda n, fresh, theta, device: None
+    always = not lacks(device, "wires")
+
+    def body(n, fresh, theta, device):
+        every = np.int64(device.aging.about[AGE_EVERY])
+        if always or fresh or (every > 0 and n % every == 0):
+            note_spreads(theta, device.readout)
+
+    return body
 
 
 def noise_on(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device):

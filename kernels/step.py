@@ -10,8 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from . import table as t
+from .broadcast import array_on, arrays_on
+from .cost_noise import cost_noise_on
 from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
-from .devices import held_on, hold_on, is_plain, write_on
+from .devices import hold_on, is_plain, write_on
+from .element import element_on, numbers_on
 from .forward import first_row, make_network
 from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
@@ -22,9 +25,10 @@ from .readout import convert_inputs, draw_noise, read_cost, read_costs, spreads_
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
+from .wires import own_of, wires_after, wires_middle, wires_on, wires_perturb, wires_start
 
 # Rows of `signal`, real[SIGNALS, lanes]: the first three are state, the rest scratch.
-C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, SIGNALS = range(7)
+C0, C_AC, C_PREV, C_PLUS, C_MINUS, ERROR, ARRAY_ERROR, SIGNALS = range(8)
 
 
 @inner
@@ -137,17 +141,17 @@ def make_steps(form: int):
         epoch, position, keys_epoch = next_samples(
             epoch, position, np.int64(-1), shuffled, n_train, width, seed, ids, keys, ahead
         )
-        if form == GAINS:
-            for p in range(n_params):
-                for v in range(0, lanes_of(theta), width_of(theta)):
-                    store(applied, p, v, load(gain, p, v) * amplitude)
+        (own,) = own_of(theta, device)
+        unit = np.int64(1) if analog else tau_theta
+        wires_start(n0, unit, ids, theta, gain, layers, device)
+        solved = True  # anew, what a perturbation amounts to
 
         for n in range(n0, n1):
-            hold_on(n, theta, device)
-            settle_on(n, since_theta, theta, device)
-            if n == n0 or analog or since_theta == 0 or since_theta == seen_from(device) or held_on(n, device):
-                spreads_on(theta, device)
+            hold_on(n, own, device)
+            settle_on(n, since_theta, own, device)
             changed = since_x == 0
+            measured = changed or (not analog and since_theta == seen_from(device))
+            solved = wires_on(n, since_theta, measured, unit, ids, theta, gain, layers, device) or solved
             if changed or n == n0:
                 for b in range(batch):
                     copy_row(ahead, b, index, b)
@@ -171,19 +175,33 @@ def make_steps(form: int):
                         kind, n, k, turn, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple, wave,
                         phase_sin, phase_cos, scratch, many, values,
                     )  # fmt: skip
-                    for p in range(gain.shape[0]):
-                        for v in range(0, lanes_of(theta), width_of(theta)):
-                            store(applied, p, v, load(gain, p, v) * load(values, p, v))
+                    solved = True
                 elif kind == t.RANDOM:
                     cached = random_words(k, n_params, seed, ids, cache, cached, words)
                 else:
                     walsh_words(k, n_params, words)
+            if solved and form != CODES:
+                for p in range(gain.shape[0]):
+                    for v in range(0, lanes_of(theta), width_of(theta)):
+                        size = load(gain, p, v)
+                        if form == GAINS:
+                            store(applied, p, v, size * amplitude)
+                        else:
+                            store(applied, p, v, size * element_on(load(values, p, v), device))
+                if form == VALUES and gain.shape[0] > 0:
+                    numbers_on(values, applied, device)
+            if solved or since_p == 0:
+                wires_perturb(n, signs, words, values, amplitude, ids, applied, layers, device)
+            solved = False
 
-            need_baseline = not analog and not antithetic and (changed or since_theta == seen_from(device))
+            need_baseline = measured and not analog and not antithetic
             forward = PAIR if need_baseline else (ANTITHETIC if antithetic else SINGLE)
             for v in range(0, lanes_of(signal), width_of(signal)):
                 store(signal, C_PLUS, v, 0.0)
                 store(signal, C_MINUS, v, 0.0)
+            wires_middle(True, theta, device)
+            fresh = n == n0 or analog or since_theta == 0 or since_theta == seen_from(device)
+            spreads_on(n, fresh, theta, device)
             for b in range(batch):
                 if batch > 1:
                     gather(xs, index, b, work)
@@ -193,6 +211,7 @@ def make_steps(form: int):
                 network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
                     add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)
+            wires_middle(False, theta, device)
             if batch > 1:
                 for v in range(0, lanes_of(signal), width_of(signal)):
                     store(signal, C_PLUS, v, load(signal, C_PLUS, v) * share)
@@ -208,7 +227,9 @@ def make_steps(form: int):
                     n, sigma_c0, BASELINE, cached_minus, seed, ids, scratch, four_minus, signal, C_MINUS
                 )
 
-            read_costs(signal, C_PLUS, C_PLUS if forward == SINGLE else C_MINUS, device)
+            last_cost = C_PLUS if forward == SINGLE else C_MINUS
+            cost_noise_on(n, signal, C_PLUS, last_cost, seed, ids, scratch, device)
+            read_costs(signal, C_PLUS, last_cost, device)
             change_of_cost(
                 n, changed, need_baseline, analog, antithetic, high_pass, clip, scale, scale2, signal, first_bad, device
             )
@@ -231,17 +252,23 @@ def make_steps(form: int):
             its_words, its_values, its_turn = arrived(words, values, turn, n, tau_p, n_params, device)
             first = its_turn if one_turn else 0
             last = first + 1 if one_turn else n_params
-            accumulate(
-                its_words, its_values, signal, ERROR, keep, direct, ends, not analog, rate, G, theta, first, last
-            )  # fmt: skip
+            for q in range(arrays_on(n_layers, device)):
+                its_words_q, row, first_q, last_q = array_on(
+                    q, its_words, signs, signal, ERROR, ARRAY_ERROR, first, last, scale * scale2, device
+                )
+                accumulate(
+                    its_words_q, its_values, signal, row, keep, direct, ends, not analog, rate, G, theta, first_q,
+                    last_q,
+                )  # fmt: skip
             if kept:
                 for p in range(n_params):
                     copy_row(G, p, last_gradient, p)
             if window_ends and not ends:
                 number = n if analog else window
-                before_write(theta, device)
-                write_on(n, theta, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
-                after_write(theta, device)
+                before_write(own, device)
+                write_on(n, own, G, velocity, reals, rate, not analog, number, seed, ids, scratch, many, device)
+                after_write(own, device)
+                solved = wires_after(n, n + 1 < n1, unit, ids, theta, gain, layers, device)
 
             since_x += 1
             if since_x == tau_x:

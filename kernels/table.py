@@ -91,8 +91,9 @@ RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a
     COST_RANGE,
     COST_STEP,
     COST_CODE,
+    DIGITAL,
     READOUT,
-) = range(11)
+) = range(12)  # DIGITAL: 1 where the biases are not on the crossbar
 INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
 CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
 
@@ -102,3 +103,35 @@ DELAY, MATCHED, WRITE_STEPS, INPUT_SHARE, LATENCY = range(5)
 # about: float64[AGING], what devices do between writes; times in iterations of the loop
 AGE_EVERY, DRIFT_T0, MAPPING, G_PAIR, REST, AGING = range(6)
 ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of conductances
+
+# about: float64[EXTRAS]; noise of the cost an iteration, half-select disturbance, the perturbing element
+(
+    FLICKER,  # rms of each process
+    WALK,  # rms of the step of the random walk
+    HUM,  # amplitude
+    HUM_TURNS,  # of the mains in an iteration, less whole ones
+    TELEGRAPH,  # half the height of the step
+    FLIP,  # its probability
+    HALF_SELECT,
+    ELEMENT_STEP,
+    ELEMENT_RANGE,
+    ELEMENT_CUBIC,
+    EXTRAS,
+) = range(11)
+# about: float64[WIRING], an array's wires; ohm times what a conductance of 1 in units of theta is in siemens
+(
+    ROW_R,
+    SOURCE_R,
+    DRIVEN_BOTH,
+    COLUMN_R,
+    SENSE_R,
+    SENSED_BOTH,
+    REFRESH,
+    TOLERANCE,
+    EXACT,
+    ONE_LINE,
+    BIAS_ROWS,
+    WIRING,
+) = range(12)
+# tiles: int64[tiles x TILE], arrays: the layer, what part of it
+TILE_LAYER, TILE_ROW, TILE_ROWS, TILE_COLUMN, TILE_COLUMNS, TILE = range(6)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from .aging import decayed
+from .asked import asked_on, given_on
 from .jit import inner, leaf
 from .mathfn import uniform
 from .perturb import BLOCKS, normals
 from .philox import PULSE, WRITE, words4
+from .pulse import limited
 from .simd import any_lane, filled, floor, fma, lanes_of, load, store, where, width_of
 from .table import (
     GRANULARITY,
@@ -78,6 +80,7 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 x = asked(load(theta, p, v), G, velocity, momentum, decay, moving, decaying, rate, clear, p, v)
+                x = asked_on(x, p, v, device)
                 if not direct:
                     x = x * granules
                     if carry.shape[0] > 0:
@@ -95,6 +98,7 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     x = where(load(counted, p, v) >= load(limit, p, v), 0.0, x)
                 store(counts, p - first, v, x)
                 written = written or any_lane(x != 0.0)
+        given_on(counts, counted, limit, first, last, device)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
         if not (written or always):
@@ -128,15 +132,6 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                         store(kept, p, v, where(untouched, load(kept, p, v), extra))
                     seen = seen + extra
                 store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
-
-
-@leaf
-def limited(h, high, low, p, v):
-    """h within the bounds of device p, where it has any."""
-    if high.shape[0] > 0:
-        h = where(h > load(high, p, v), load(high, p, v), h)
-        h = where(h < load(low, p, v), load(low, p, v), h)
-    return h
 
 
 @leaf

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import analogmgd as am
-from analogmgd.cli.devices import whole
+from analogmgd.cli.devices_text import whole
 from analogmgd.device_figures import figures
 from analogmgd.device_meanings import MEANINGS
 from analogmgd.device_presets import DEFAULTS, PRESETS

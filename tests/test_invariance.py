@@ -109,6 +109,7 @@ DEVICE = {
     "sigma_theta": small,
     "write_time": maybe,
     "amplitude_mismatch": maybe,
+    "digital_biases": st.booleans(),
 }
 BOUNDS = {
     "w_min": st.sampled_from([-1.5, -0.4]),
@@ -133,6 +134,7 @@ PULSES = {
     "joules_per_pulse": maybe,
     "joules_per_read": maybe,
     "seconds_per_pulse": maybe,
+    "half_select": maybe,
 }
 OF_MODEL = {
     "linear": {"slope_up": unit, "slope_down": unit, "slope_spread": maybe, "mean_bound": st.booleans(),
@@ -153,6 +155,12 @@ AGES = {
     "lifetime_spread": maybe,
     "rest": st.sampled_from([0.0, 0.2]),
 }
+ALIKE = {"correlation_length": st.sampled_from([0.5, 2.0]), "correlated_share": st.sampled_from([0.3, 1.0])}
+ELEMENT = {
+    "perturbation_bits": st.integers(10, 12),
+    "perturbation_range": st.floats(0.3, 0.6),
+    "perturbation_cubic": st.sampled_from([0.0, -0.5, 3.0]),
+}
 READS = {"read_noise": maybe, "read_noise_slope": maybe}
 FAULTS = {
     "rows": st.sampled_from([0.0, 0.2]),
@@ -170,6 +178,7 @@ STUCK = {
     "stuck_random": st.sampled_from([0.0, 0.1]),
     "stuck": st.sampled_from([(), ((0, "plus", 0.3),)]),
 }
+OF_DEVICE = DEVICE, BOUNDS, LEVELS, PULSES, AGES, READS, ALIKE, ELEMENT
 NEURON = {"spread": st.just(0.0) | small}
 CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
 BITS = {
@@ -182,6 +191,17 @@ BITS = {
     "cost_bits": st.none() | st.integers(3, 12),
     "cost_of": st.sampled_from(["change", "cost"]),
     "cost_range": st.sampled_from([0.05, 1.0]),
+}
+COLOURED = {
+    "cost_flicker": maybe,
+    "cost_flicker_slowest": st.sampled_from([100.0, 1e6]),
+    "cost_drift": maybe,
+    "cost_hum": maybe,
+    "cost_hum_frequency": st.sampled_from([50.0, 0.7]),
+    "cost_telegraph": maybe,
+    "cost_telegraph_time": st.floats(0.01, 10),
+    "error_gain_spread": maybe,
+    "error_offset_spread": maybe,
 }
 LATE = {
     "delay": st.sampled_from([0, 1, 3]),
@@ -206,8 +226,8 @@ def test_every_option_is_drawn():
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
-        (am.Device, set(DEVICE | {"write_steps": None}).union(BOUNDS, LEVELS, PULSES, AGES, READS, *OF_MODEL.values())),
-        (am.Converters, CONVERTERS | BITS), (am.Chip, CHIP | LATE), (am.Run, RUN),
+        (am.Device, {"write_steps"}.union(*OF_DEVICE, *OF_MODEL.values())),
+        (am.Converters, CONVERTERS | BITS | COLOURED), (am.Chip, CHIP | LATE), (am.Run, RUN),
         (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
@@ -225,6 +245,7 @@ def devices(draw):
     values = draw_all(draw, DEVICE)
     if values["write"] == "ideal":
         values["sigma_theta"] = 0.0
+    values |= draw_all(draw, ELEMENT) if draw(st.booleans()) else {}
     kind = draw(st.sampled_from(["plain", "plain", "bounds", "levels", "pulses", "pulses", "pulses"]))
     if kind == "plain":
         return am.Device(**values)
@@ -236,6 +257,7 @@ def devices(draw):
     if kind == "pulses":
         values |= draw_all(draw, PULSES)
         values |= draw_all(draw, OF_MODEL.get(values["model"], {}))
+    values |= draw_all(draw, ALIKE) if draw(st.booleans()) else {}
     values |= draw_all(draw, AGES) if draw(st.booleans()) else {}
     values |= draw_all(draw, READS) if draw(st.booleans()) else {}
     return am.Device(**values)
@@ -299,7 +321,9 @@ def cases(draw, rules):
         faults=am.Faults(**faults),
         **late,
         neuron=am.Neuron(**draw_all(draw, NEURON)),
-        converters=am.Converters(**draw_all(draw, CONVERTERS | (BITS if draw(st.booleans()) else {}))),
+        converters=am.Converters(
+            **draw_all(draw, CONVERTERS | draw(st.sampled_from([{}, BITS, BITS | COLOURED, COLOURED])))
+        ),
         **draw_all(draw, CHIP),
     )
     rng = np.random.default_rng(draw(st.integers(0, 999)))

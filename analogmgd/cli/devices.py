@@ -1,21 +1,17 @@
-"""`analogmgd devices`: presets of the devices that hold the parameters, and what their pulses do."""
+"""`analogmgd devices`: presets of the devices that hold the parameters, one's own, and what their pulses do."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from analogmgd.errors import ConfigError
 
+from .devices_fit import fit
+from .devices_text import Named, about, cells, text
 from .options import overrides
-from .output import columns, pairs, print_json
-
-if TYPE_CHECKING:
-    from analogmgd.device_figures import Figures
-    from analogmgd.devices import Device
+from .output import columns, print_json
 
 LIST_EPILOG = """\b
 Columns:
@@ -34,19 +30,24 @@ SHOW_EPILOG = """\b
 Examples:
   analogmgd devices show reram-es
   analogmgd devices show ecram --set device.c2c=0
-  analogmgd devices show reram-es --toml > run.toml
+  analogmgd devices show reram-es --toml > device.toml
+  analogmgd devices show device.toml
+\b
+A file may hold a whole configuration: its table [device] is taken.
 """
 PLOT_EPILOG = """\b
 Examples:
   analogmgd devices plot reram-es
   analogmgd devices plot ecram capacitor -o two.pdf --pulses 1000
   analogmgd devices plot reram-es --set device.c2c=0 --devices 20 --force
+  analogmgd devices plot device.toml ecram -o mine.png
 """
 GROUP_EPILOG = """\b
 Examples:
   analogmgd devices
   analogmgd devices show reram-es
   analogmgd devices plot reram-es ecram -o devices.png
+  analogmgd devices fit pulses.csv -o device.toml
 """
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 set_option = click.option(
@@ -57,9 +58,12 @@ set_option = click.option(
 @click.group(invoke_without_command=True, epilog=GROUP_EPILOG)
 @click.pass_context
 def devices(ctx: click.Context) -> None:
-    """List device presets (also without a word more), show the settings of one, or draw what pulses do."""
+    """List device presets (also without a word more), show one or draw what pulses do, or fit one of your own."""
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_command)
+
+
+devices.add_command(fit)
 
 
 @devices.command("list", epilog=LIST_EPILOG)
@@ -69,7 +73,7 @@ def list_command(as_json: bool = False) -> None:
     from analogmgd.device_figures import short_source, source
     from analogmgd.devices import NAMES, device
 
-    found = [device(name) for name in NAMES]
+    found = [Named(name, source(device(name)), device(name)) for name in NAMES]
     if as_json:
         print_json({"devices": [about(d) for d in found]})
         return
@@ -77,28 +81,32 @@ def list_command(as_json: bool = False) -> None:
         "name", "pulses up/down", "asymmetry", "step noise", "write noise", "range", "dw_min", "granularity", "steps",
         "symmetry", "model", "source",
     )  # fmt: skip
-    rows = [(d.name, *cells(d), d.model or d.write, short_source(source(d))) for d in found]
+    rows = [(d.name, *cells(d.device), d.device.model or d.device.write, short_source(d.source)) for d in found]
     click.echo(columns(head, rows))
 
 
 @devices.command(epilog=SHOW_EPILOG)
-@click.argument("name")
+@click.argument("name", metavar="NAME|FILE.toml")
 @set_option
 @click.option("--toml", "as_toml", is_flag=True, help="The table [device], for a configuration file.")
 @json_option
 def show(name: str, assignments: tuple[str, ...], as_toml: bool, as_json: bool) -> None:
-    """What a preset can do, and its settings; each is a key of the table [device]."""
+    """What a preset, or the device of a TOML file, can do, and its settings; each is a key of the table [device]."""
     if as_toml and as_json:
         raise click.UsageError("--toml and --json exclude each other", click.get_current_context())
+    from analogmgd.device_toml import device_toml, is_file
+
     found = chosen((name,), assignments)[0]
     if as_json:
         print_json(about(found))
+    elif as_toml and is_file(name) and found.device.name == "ideal":
+        click.echo(device_toml(found.device, [found.source]))
     else:
-        click.echo(toml(found) if as_toml else text(found))
+        click.echo(device_toml(found.device, source=found.source) if as_toml else text(found))
 
 
 @devices.command(epilog=PLOT_EPILOG)
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="NAME|FILE.toml...", nargs=-1, required=True)
 @click.option("-o", "--out", metavar="PICTURE", help="A .png, .pdf or .svg; by default devices-NAME.png.")
 @click.option("--devices", "drawn", type=int, default=5, metavar="N", help="Devices drawn beside the nominal one.")
 @click.option("--pulses", type=int, default=500, metavar="N", help="Pulses up, and as many down.")
@@ -123,16 +131,20 @@ def plot(
     from .traces import refuse_existing
 
     found = chosen(names, assignments)
-    target = Path(out or f"devices-{'-'.join(names)}.png")
+    target = Path(out or f"devices-{'-'.join(d.name for d in found)}.png")
     refuse_existing(target, force)
     from analogmgd.plot_devices import plot_devices
 
-    plot_devices(found, target, pulses=pulses, drawn=drawn, seed=seed)
+    plot_devices(
+        [d.device for d in found], target, pulses=pulses, drawn=drawn, seed=seed, labels=[d.name for d in found]
+    )
     print_json({"picture": str(target)}) if as_json else click.echo(f"wrote {target}")
 
 
-def chosen(names: tuple[str, ...], assignments: tuple[str, ...]) -> list[Device]:
-    """The presets of these names, each with the settings of `--set device.KEY=VALUE`."""
+def chosen(names: tuple[str, ...], assignments: tuple[str, ...]) -> list[Named]:
+    """The presets of these names and the devices of these files, each with the settings of `--set device.KEY=VALUE`."""
+    from analogmgd.device_figures import source
+    from analogmgd.device_toml import is_file, read_device_table
     from analogmgd.devices import device
 
     tables = overrides({}, assignments)
@@ -142,120 +154,14 @@ def chosen(names: tuple[str, ...], assignments: tuple[str, ...]) -> list[Device]
                 raise ConfigError(f"{table}.{key}: not a setting of a preset; --set takes keys such as device.c2c here")
     if len(set(names)) < len(names):
         raise ConfigError(f"{' '.join(names)}: a device is named twice")
-    return [device(name, **tables.get("device", {})) for name in names]
-
-
-def about(device: Device) -> dict[str, Any]:
-    """A device for programs."""
-    from analogmgd.device_figures import figures, source
-
-    return {
-        "name": device.name,
-        "model": device.model,
-        "source": source(device),
-        "figures": asdict(figures(device)),
-        "settings": device.model_dump(),
-    }
-
-
-def cells(device: Device) -> tuple[str, ...]:
-    """The figures of a row of the list."""
-    from analogmgd.device_figures import figures
-
-    f = figures(device)
-    if f.range is None:
-        return ("", "", "", "", "unbounded", "", "", "", "")
-    return (
-        f"{pulse_text(f.pulses_up)} / {pulse_text(f.pulses_down)}",
-        percent(f.asymmetry),
-        percent(f.step_noise),
-        f"{f.write_noise:.2g}",
-        f"{f.range[0]:.3g} .. {f.range[1]:.3g}",
-        f"{device.dw_min:.3g}",
-        f"{f.granularity:.3g}",
-        whole(f.steps or 0.0),
-        symmetry_text(f, "all", "none"),
-    )
-
-
-def whole(value: float) -> str:
-    """A count, with one digit after the point where it is small."""
-    return f"{value:.1f}" if value < 10 else f"{value:,.0f}".replace(",", " ")
-
-
-def pulse_text(pulses: int | None) -> str:
-    from analogmgd.device_figures import MANY
-
-    return f"{pulses:,}".replace(",", " ") if pulses is not None else f"over {MANY:,}".replace(",", " ")
-
-
-def symmetry_text(f: Figures, everywhere: str, nowhere: str) -> str:
-    if f.symmetry_point is None:
-        return everywhere if f.asymmetry == 0 else nowhere
-    return f"{f.symmetry_point:.2g}"
-
-
-def percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.3g} %"
-
-
-def text(device: Device) -> str:
-    """A device for people: first what it can do, then its settings."""
-    from analogmgd.device_figures import figures, source
-    from analogmgd.device_meanings import MEANINGS, told_settings
-
-    f, settings = figures(device), told_settings(device)
-    title = f"{device.name}: {source(device)}"
-    if settings:
-        head = ("setting", "value", "unit", "meaning")
-        rows = [(key, literal(value), *MEANINGS.get(key, ("", ""))) for key, value in settings.items()]
-        table = columns(head, rows)
-    else:
-        table = "every setting has its default"
-    return "\n\n".join(part for part in (f"{title}\n{pairs(derived(device, f))}".rstrip(), table) if part)
-
-
-def derived(device: Device, f: Figures) -> list[tuple[str, str]]:
-    """What a device can do, as names and values."""
-    if f.range is None:
-        return [("range", "unbounded")]
-    rows = [("range", f"w = {f.range[0]:.4g} to {f.range[1]:.4g}, theta = {device.scale:g} w")]
-    if f.granularity is None or f.steps is None:
-        return rows
-    rows.append(("steps", f"{whole(f.steps)} of {f.granularity:.4g} from end to end"))
-    if f.step_up is None or f.step_down is None or f.step_noise is None:
-        return rows
-    up, down = f.step_up, f.step_down
-    of_range = (f.write_noise or 0.0) / (f.range[1] - f.range[0])
-    return [
-        rows[0],
-        ("pulses", f"{pulse_text(f.pulses_up)} up, {pulse_text(f.pulses_down)} down over nine tenths of the range; "
-                   f"{whole(f.steps)} steps of {f.granularity:.4g} from end to end"),
-        ("asymmetry", f"{percent(f.asymmetry)} (mean of |up - down| / (up + down)); "
-                      f"at w = 0 {up:.4g} up, {down:.4g} down; "
-                      f"equal at w = {symmetry_text(f, 'any', 'none')}"),
-        ("noise", f"{percent(f.step_noise)} of a step from pulse to pulse; "
-                  f"{f.write_noise:.3g} ({percent(of_range)} of the range) in w after a write"),
-        ("spread", f"{percent(device.dw_spread)} of the step{' (log-normal)' if device.dw_lognormal else ''}, "
-                   f"{percent(device.w_max_spread)} of w_max, {percent(device.w_min_spread)} of w_min between devices"),
-    ]  # fmt: skip
-
-
-def literal(value: Any) -> str:
-    """A value as TOML has it."""
-    import tomli_w
-
-    return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")
-
-
-def toml(device: Device) -> str:
-    """The table [device], each setting with its meaning behind it."""
-    from analogmgd.device_figures import source
-    from analogmgd.device_meanings import MEANINGS, told_settings
-
-    lines = [(f"name = {literal(device.name)}", source(device))]
-    for key, value in told_settings(device).items():
-        unit, meaning = MEANINGS.get(key, ("", ""))
-        lines.append((f"{key} = {literal(value)}", meaning + (f" ({unit})" if unit not in ("", "1") else "")))
-    width = max(len(line) for line, _ in lines)
-    return "\n".join(["[device]", *(f"{line:<{width}}  # {words}" for line, words in lines)])
+    changes, found = tables.get("device", {}), []
+    for name in names:
+        if is_file(name):
+            settings = {"name": "ideal", **read_device_table(name), **changes}
+            one = device(settings.pop("name"), **settings)
+            preset = "" if one.name == "ideal" else f", from the preset {one.name}"
+            found.append(Named(Path(name).stem, name + preset, one))
+        else:
+            one = device(name, **changes)
+            found.append(Named(name, source(one), one))
+    return found

@@ -25,7 +25,7 @@ COMMANDS = {
     "plot": ("traces", "Draw a trace: learning curves with their spread over the chips."),
     "export": ("traces", "Write a trace as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
-    "devices": ("devices", "List device presets, show one, or draw what its pulses do."),
+    "devices": ("devices", "List device presets, show or draw one, or fit one of your own."),
     "bench": ("bench", "Measure the speed beside JAX, PyTorch and NumPy doing the same."),
 }
 EXAMPLE = """\b

@@ -89,6 +89,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--probe-chips", "run.probe_chips", "ID,..", "chips whose cost is kept at every step", id_list),
         Setting("--angle", "run.angle", "WORD", "true gradient of the recorded angle: chip, ideal, sample"),
         Setting("--bits", "data.bits", WHOLE, "parity: number of inputs"),
+        Setting("--data-dir", "data.data_dir", "DIR", "folder of fashion_mnist's or cifar10's files", str),
     ),
     "Network": (
         Setting("--network", "network.sizes", "N-N-N", "widths from input to output, such as 49-4-4", widths),
@@ -116,7 +117,10 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--clip", "rule.clip", NUMBER, "largest |C_ac| that is let through"),
     ),
     "Hardware": (
-        Setting("--device", "device.name", "NAME", "preset, see `analogmgd devices`; --set device.c2c=0 changes it"),
+        Setting(
+            "--device", "device.name", "NAME|FILE.toml",
+            "preset, see `analogmgd devices`, or file with a table [device]; --set device.c2c=0 changes it", str,
+        ),
         Setting("--device-scale", "device.scale", NUMBER, "theta per w of the devices"),
         Setting("--write", "device.write", "WORD", "ideal, noisy, quantised, pulsed; by default what the device says"),
         Setting("--levels", "device.levels", WHOLE, "of quantised writes"),
@@ -135,22 +139,24 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
 
 
 def known_keys() -> list[str]:
-    """Every dotted key of a configuration, those of `data` (which depend on the data set) but for name and bits."""
+    """Every dotted key of a configuration, of `data` (which depend on the data set) some."""
     from analogmgd.chip import Chip, Converters, Device, Neuron
     from analogmgd.config import OF_CHIP, Run
     from analogmgd.faults import Faults
     from analogmgd.network import Network
     from analogmgd.rule import MGD, Backprop
+    from analogmgd.wires import Wires
 
     parts: dict[str, Iterable[str]] = {
         "network": ["sizes", "activation", "output", *Network.model_fields],
         "device": Device.model_fields,
+        "wires": Wires.model_fields,
         "neuron": Neuron.model_fields,
         "converters": Converters.model_fields,
         "faults": Faults.model_fields,
         "chip": list(OF_CHIP),
         "rule": ["type", *MGD.model_fields, *(k for k in Backprop.model_fields if k not in MGD.model_fields)],
-        "data": ["name", "bits"],
+        "data": ["name", "bits", "data_dir"],
         "run": Run.model_fields,
     }
     assert set(parts["chip"]) < set(Chip.model_fields)

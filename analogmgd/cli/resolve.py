@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from analogmgd.config import TABLES, Config, read_toml
 from analogmgd.data import Dataset, load_dataset
+from analogmgd.device_toml import is_file, read_device_table
 from analogmgd.errors import ConfigError
 from analogmgd.presets import preset
 from analogmgd.rule import MGD, Backprop
@@ -60,18 +61,21 @@ def check_tables(tables: Mapping[str, Any]) -> None:
 
 
 def named_data(table: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, dict[str, Any]]:
-    """The data set of a [data] table, and the table with the path at which its file was found.
+    """The data set of a [data] table, and the table with the path at which its file was found, without data_dir.
 
-    The path of a file is as seen from the current folder; if there is none, from that of the TOML file.
+    The path of a file or of data_dir is as seen from the current folder; if there is none, from that of the TOML file.
+    No result depends on where the files of a published data set lie, so data_dir is not kept.
     """
     table = dict(table)
     if "name" not in table:
         raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
-    name = table["name"]
-    if folder is not None and isinstance(name, str) and not Path(name).exists() and (folder / name).is_file():
-        table["name"] = str(folder / name)
-    options = {k: v for k, v in table.items() if k != "name"}
-    return load_dataset(table["name"], **options), table
+    for key, there in (("name", Path.is_file), ("data_dir", Path.is_dir)):
+        path = table.get(key)
+        if folder is not None and isinstance(path, str) and not Path(path).exists() and there(folder / path):
+            table[key] = str(folder / path)
+    data = load_dataset(**table)
+    table.pop("data_dir", None)
+    return data, table
 
 
 def read_source(source: str) -> tuple[Tables, Path | None]:
@@ -88,6 +92,13 @@ def read_source(source: str) -> tuple[Tables, Path | None]:
     return tables, Path(source)
 
 
+def with_own_device(given: Tables) -> Tables:
+    """The command line's tables, with the table [device] of the file that `--device` names under what else is given."""
+    changes = dict(given["device"])
+    table = {"name": "ideal", **read_device_table(changes.pop("name"))}
+    return {**given, "device": overlay({"device": table}, {"device": changes})["device"]}
+
+
 def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
     """The configuration of `source` with the command line's tables on top, and its data.
 
@@ -95,6 +106,9 @@ def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
         ConfigError: one line naming the key, the value, and what is allowed.
     """
     tables, toml = read_source(source)
+    if is_file(given.get("device", {}).get("name")):  # it replaces what the file of the run says
+        given = with_own_device(given)
+        tables = {name: table for name, table in tables.items() if name != "device"}
     tables = overlay(tables, given)
     data, tables["data"] = named_data(tables.get("data", {}), toml.parent if toml else None)
     rule = tables.get("rule", {})

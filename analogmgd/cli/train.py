@@ -185,6 +185,7 @@ def outcome(run: Trace, summary: dict[str, Any], planned: int | None, compiled: 
         ("diverged", diverged_text(summary["diverged"])),
         ("writes", written(summary["spent"])),
         ("saturated", saturated(summary["spent"])),
+        ("wires", solved_wires(summary["spent"])),
         ("emulated", emulated(seconds)),
         ("took", took(wall, rate, compiled)),
         ("trace", trace_text(summary["path"])),
@@ -193,13 +194,14 @@ def outcome(run: Trace, summary: dict[str, Any], planned: int | None, compiled: 
 
 def written(spent: dict[str, Any]) -> str:
     """Pulses, and what they took."""
-    if "pulses_per_device" not in spent:
-        return ""
-    parts = [f"{si(spent['pulses_per_device'])} pulses a device on average"]
+    parts = []
+    if "pulses_per_device" in spent:
+        parts.append(f"{si(spent['pulses_per_device'])} pulses a device on average")
     if "joules_per_chip" in spent:
         parts.append(f"{si(spent['joules_per_chip'], 'J')} a chip with the reads")
     if "pulse_seconds_at_once" in spent:
-        parts.append(f"{si(spent['pulse_seconds_at_once'], 's')} of pulses, all devices at once")
+        once, turn = (si(spent[f"pulse_seconds_{how}"], "s") for how in ("at_once", "in_turn"))
+        parts.append(f"{once} of pulses, all devices at once, {turn} one after another")
     return ", ".join(parts)
 
 
@@ -207,6 +209,14 @@ def saturated(spent: dict[str, Any]) -> str:
     """Conversions that were cut, where any were."""
     cut = {name: n for name, n in spent.get("saturated", {}).items() if n}
     return ", ".join(f"{si(n)} conversions of {name}" for name, n in cut.items()) + (" were cut" if cut else "")
+
+
+def solved_wires(spent: dict[str, Any]) -> str:
+    """Exact solves of the arrays, and what they found."""
+    if "wire_solves_per_chip" not in spent:
+        return ""
+    error = f", error of the currents before one {100 * spent['largest_wire_error']:.2g} % at most"
+    return f"{si(spent['wire_solves_per_chip'])} exact solves a chip{error}"
 
 
 def solved(run: Trace) -> str:

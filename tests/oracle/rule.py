@@ -5,12 +5,13 @@ Source: McCaughan, Oripov, Ganesh, Nam, Dienstfrey, Buckley, APL Mach. Learn. 1,
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import philox
-from .network import ideal_neurons, initial_theta, mean_cost, neuron_spread, sample_gradient
+from .network import Neurons, ideal_neurons, initial_theta, mean_cost, neuron_spread, sample_gradient
 from .order import batch_indices
 from .perturb import perturbation
 
@@ -50,6 +51,26 @@ class Settings:
     seed: int = 0
     chip: int = 0
     order: str = "shuffle"  # or "sequential"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What else is between the rule and an ideal chip; by default nothing.
+
+    cost_noise  n -> noise of every cost that is measured in step n
+    error       C_ac -> what each parameter takes it for, one number or float64[P]
+    element     theta_ac -> what is added to the parameters
+    write       (theta, dw, number of the write) -> theta, instead of the one with sigma_theta
+    gain        float64[P] or None: of the perturbation, instead of that of the mismatch
+    neurons     network.Neurons or None: instead of those with the spread
+    """
+
+    cost_noise: Callable = lambda n: 0.0
+    error: Callable = lambda C_ac: C_ac
+    element: Callable = lambda theta_ac: theta_ac
+    write: Callable | None = None
+    gain: np.ndarray | None = None
+    neurons: Neurons | None = None
 
 
 @dataclass(frozen=True)
@@ -119,8 +140,10 @@ def noise(sigma, s, stream, event):
     return sigma * philox.normal(s.seed, s.chip, stream, event) if sigma > 0.0 else 0.0
 
 
-def write(theta, dw, s, u):
+def write(theta, dw, s, u, parts):
     """Write number u: theta + dw + sigma_theta xi, xi independent per parameter."""
+    if parts.write is not None:
+        return parts.write(theta, dw, u)
     P = len(theta)
     stride = 4 * math.ceil(P / 4)
     if s.sigma_theta > 0.0:
@@ -136,27 +159,28 @@ def whole_steps(name, tau, dt):
     return ratio
 
 
-def simulate(net, x_train, y_train, settings, steps, theta0=None):
+def simulate(net, x_train, y_train, settings, steps, theta0=None, parts=None):
     """Train one chip for a number of steps (analog: iterations of dt): History.
 
-    x_train (n, n_in), y_train (n, n_out); theta0 float64[P] or None (drawn, stream INIT).
+    x_train (n, n_in), y_train (n, n_out); theta0 float64[P] or None (drawn, stream INIT); parts: Parts.
     """
+    parts = parts or Parts()
     s = settings
     if theta0 is None:
         theta0 = initial_theta(net, s.init, s.init_scale, s.seed, s.chip)
     theta = np.array(theta0, dtype=np.float64)
-    neurons = neuron_spread(net, s.spread, s.seed, s.chip)
-    gain = mismatch_gain(net.parameters, s.mismatch, s.seed, s.chip)
+    neurons = parts.neurons or neuron_spread(net, s.spread, s.seed, s.chip)
+    gain = mismatch_gain(net.parameters, s.mismatch, s.seed, s.chip) if parts.gain is None else parts.gain
 
     def measure(theta_seen, samples):
         """Mean cost of the samples, without noise."""
         return float(mean_cost(net, theta_seen, x_train[samples], y_train[samples], neurons))
 
     run = {"discrete": discrete, "analog": analog}[s.mode]
-    return run(measure, gain, theta, s, steps, len(x_train))
+    return run(measure, gain, theta, s, steps, len(x_train), parts)
 
 
-def discrete(measure, gain, theta, s, steps, n_train):
+def discrete(measure, gain, theta, s, steps, n_train, parts):
     """Discrete mode."""
     if s.dt != 1.0:
         raise ValueError(f"dt is {s.dt}; expected 1 in discrete mode")
@@ -172,23 +196,25 @@ def discrete(measure, gain, theta, s, steps, n_train):
         # 2. baseline, when the sample or theta (written at the end of step n-1) changed
         if s.baseline == "measured" and (sample_changed or n % s.tau_theta == 0):
             sigma_C0 = s.sigma_C if s.sigma_C_baseline else 0.0
-            C0 = measure(theta, samples) + noise(sigma_C0, s, philox.BASELINE, n)
+            C0 = measure(theta, samples) + noise(sigma_C0, s, philox.BASELINE, n) + parts.cost_noise(n)
             evaluations += s.batch
         # 3. perturbation
         k = n // s.tau_p
         theta_ac = perturbation(s.perturbation, P, k, n, s.amplitude, s.band, s.seed, s.chip)
         # 4. measurement
-        C = measure(theta + gain * theta_ac, samples) + noise(s.sigma_C, s, philox.COST, n)
+        seen = gain * parts.element(theta_ac)
+        C = measure(theta + seen, samples) + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
         evaluations += s.batch
         if s.baseline == "measured":
             C_ac = C - C0
         else:
-            C_minus = measure(theta - gain * theta_ac, samples) + noise(s.sigma_C, s, philox.COST_MINUS, n)
+            C_minus = measure(theta - seen, samples) + noise(s.sigma_C, s, philox.COST_MINUS, n)
+            C_minus += parts.cost_noise(n)
             evaluations += s.batch
             C_ac = (C - C_minus) / 2.0
         C_ac = clipped(C_ac, s.clip)
         # 5. correlation
-        G = G + C_ac * theta_ac / s.amplitude**2
+        G = G + parts.error(C_ac) * theta_ac / s.amplitude**2
         # 6. update at the end of the window
         window_ends = (n + 1) % s.tau_theta == 0
         window_is_first = n < s.tau_theta
@@ -196,7 +222,7 @@ def discrete(measure, gain, theta, s, steps, n_train):
         if window_ends:
             v = s.momentum * v + (G + s.weight_decay * theta)
             eta_n = scheduled_eta(s.eta, s.schedule, s.schedule_steps, s.schedule_decay, n)
-            theta = write(theta, -eta_n * v, s, n // s.tau_theta)
+            theta = write(theta, -eta_n * v, s, n // s.tau_theta, parts)
             G = np.zeros(P)
 
         history.theta[n + 1] = theta
@@ -208,7 +234,7 @@ def discrete(measure, gain, theta, s, steps, n_train):
     return history
 
 
-def analog(measure, gain, theta, s, steps, n_train):
+def analog(measure, gain, theta, s, steps, n_train, parts):
     """Analog mode: every dt a high-pass on the cost, a low-pass on the gradient, a write."""
     if s.tau_x <= s.dt:
         raise ValueError(f"tau_x is {s.tau_x}; expected more than dt = {s.dt}, or C_ac vanishes")
@@ -228,7 +254,8 @@ def analog(measure, gain, theta, s, steps, n_train):
             samples = batch_indices(s.order, s.seed, s.chip, n // sample_iterations, s.batch, n_train)
         k = n // code_iterations
         theta_ac = perturbation(s.perturbation, P, k, t, s.amplitude, s.band, s.seed, s.chip)
-        C = measure(theta + gain * theta_ac, samples) + noise(s.sigma_C, s, philox.COST, n)
+        seen = gain * parts.element(theta_ac)
+        C = measure(theta + seen, samples) + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
         # high-pass; the step of the cost between two samples does not pass
         if sample_changed:
             C_prev = C
@@ -236,10 +263,10 @@ def analog(measure, gain, theta, s, steps, n_train):
         C_prev = C
         C_used = clipped(C_ac, s.clip)  # the filter's state is not clipped
         # low-pass
-        G = dt / (tau_theta + dt) * (C_used * theta_ac / s.amplitude**2 + tau_theta / dt * G)
+        G = dt / (tau_theta + dt) * (parts.error(C_used) * theta_ac / s.amplitude**2 + tau_theta / dt * G)
         v = s.momentum * v + (G + s.weight_decay * theta)
         eta_n = scheduled_eta(s.eta, s.schedule, s.schedule_steps, s.schedule_decay, t)
-        theta = write(theta, -eta_n * dt * v, s, n)
+        theta = write(theta, -eta_n * dt * v, s, n, parts)
 
         history.theta[n + 1], history.gradient[n + 1] = theta, G
         history.theta_ac[n] = theta_ac
