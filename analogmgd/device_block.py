@@ -94,12 +94,17 @@ class DeviceBlock:
             self.wires = WireBlock(plan, theta, gain, rows, faults)
             self.state += self.wires.state
             self.counts |= self.wires.counts
-        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         nu_plus, nu_minus, leak = map(copied, aging)
+        packed = rows(8 * shape[0] if plan.law[t.WRITES] == t.WRITES_PULSES else 0).reshape(-1, shape[1], 8)
+        for k, array in enumerate(fixed if len(packed) else []):
+            if len(array):
+                packed[:, :, k] = array
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi, work,
-            Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
+            self.limit, self.kept, counts, xi, work, packed,
+            Aging(plan.about, self.written, nu_plus, nu_minus, leak), late, self.readout.arrays, extras.arrays,
+            self.wires.parts if self.wires else (),
         )  # fmt: skip
 
     def _start(self, plan: Plan, drawn: Devices) -> None:

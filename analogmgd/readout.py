@@ -68,11 +68,10 @@ class ReadoutBlock:
             self.columns[0::2] = one(1) + one(converters.adc_gain_spread) * normals[:count:2]
             self.columns[1::2] = one(converters.adc_offset_spread) * normals[1:count:2]
         self.xi = rows(8 * ((plan.n_neurons + 3) // 4) if plan.chip.device.noisy_reads else 0)
-        variance = rows(plan.n_params if plan.chip.device.read_noise_slope > 0 else 0)
         self.saturated = rows(t.SATURATED, np.dtype(np.uint64))
-        self.arrays = Readout(self.about, self.columns, self.xi, variance, self.saturated)
+        self.arrays = Readout(self.about, self.columns, self.xi, self.saturated)
         self._no_noise, self._scratch = rows(0), rows(t.SATURATED, np.dtype(np.uint64))
 
     def silent(self) -> Reading:
         """The same for an evaluation: without noise, and nothing counted."""
-        return Reading(Readout(self.about, self.columns, self._no_noise, self._no_noise, self._scratch))
+        return Reading(Readout(self.about, self.columns, self._no_noise, self._scratch))

@@ -59,9 +59,11 @@ def disturb(theta, device):
                     rising, falling = filled(share, theta) > 0.0, filled(share, theta) < 0.0
                     h = load(held, p, v)
                     at = spot(p, v, theta)
-                    step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law, at)
+                    step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law,
+                                         device.packed, at)  # fmt: skip
                     rise = step_of(h, rising, step, slope, load(high, p, v), load(low, p, v), law, theta)
-                    step, slope = slopes(falling, device.up, device.down, device.slope_up, device.slope_down, law, at)
+                    step, slope = slopes(falling, device.up, device.down, device.slope_up, device.slope_down, law,
+                                         device.packed, at)  # fmt: skip
                     fall = step_of(h, falling, step, slope, load(high, p, v), load(low, p, v), law, theta)
                     after = limited(h + (up * rise - down * fall) * share, high, low, p, v)
                     after = where(up + down > 0.0, after, h)

@@ -43,7 +43,7 @@ def make_network(form: int):
                 dense_pair(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
             else:
                 dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
-            noise_on(kind == SINGLE, w0, b0, n_in, n_out, work, xa, xb, za, zb, layers[q, NEURONS], device)
+            noise_on(kind == SINGLE, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, layers[q, NEURONS], device)
             # One place for both copies: what is pasted in twice is compiled twice.
             for row in range(zb if kind == SINGLE else za, zb + 1, zb - za):
                 read_columns(n_out, work, row, layers[q, NEURONS], device)

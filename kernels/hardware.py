@@ -41,13 +41,11 @@ class Latency(NamedTuple):
 class Readout(NamedTuple):
     """How columns and costs are read (`readout`): about float64[READOUT], columns real[2 neurons or 0] (gain and offset
     of each column's converter), xi real[2 x padded neurons or 0] (normals of an evaluation, copy a and then copy b),
-    variance real[P or 0] (of the read noise of the pair that holds each parameter, where it depends on theta),
     saturated uint64[4] (conversions that were cut: inputs, columns, cost; scratch)."""
 
     about: np.ndarray
     columns: np.ndarray
     xi: np.ndarray
-    variance: np.ndarray
     saturated: np.ndarray
 
 
@@ -117,7 +115,8 @@ class Hardware(NamedTuple):
 
     law float64[LAW]; held real[P] is the state when it was written, offset what is subtracted from it for the network
     to see, kept the write noise that is added, limit uint32[P] the pulses a device lives for, counted uint32[P] those
-    it has had; up .. low as in `device_law.Devices`; counts, xi and work are scratch.
+    it has had; up .. low as in `device_law.Devices`; counts, xi and work are scratch. packed real[P or 0, lanes, 8]: up,
+    down, slope_up, slope_down, high, low, offset once more (0 where there are none), those of a device side by side.
     """
 
     law: np.ndarray
@@ -136,6 +135,7 @@ class Hardware(NamedTuple):
     counts: np.ndarray
     xi: np.ndarray
     work: np.ndarray
+    packed: np.ndarray
     aging: Aging
     latency: Latency
     readout: Readout

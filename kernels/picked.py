@@ -198,6 +198,21 @@ def number_at(typingctx, array, place):
     return array.dtype(array, types.intp), codegen
 
 
+@intrinsic
+def bring(typingctx, array, place):
+    """Have the number at a place brought into the cache, to be read and written."""
+
+    def codegen(context, builder, sig, args):
+        view = context.make_array(sig.args[0])(context, builder, args[0])
+        pointer = builder.bitcast(builder.gep(view.data, [args[1]]), cgutils.voidptr_t)
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, I32, I32, I32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, I32(0), I32(3), I32(1)])
+        return context.get_dummy_value()
+
+    return types.none(array, types.intp), codegen
+
+
 @leaf
 def spot(p, v, like):
     """Row p, lanes from v on of arrays like this, for `seen` and `keep`: (whether neighbours, the first, all places)."""
@@ -209,6 +224,13 @@ def seen(array, at):
     """The numbers of an array at a spot."""
     neighbours, first, places = at
     return load_from(array, first) if neighbours else take(array, places)
+
+
+@leaf
+def seen_of(array, packed, k, at):
+    """The same, from number k of each device of `packed` where they are not neighbours: from one line of the cache."""
+    neighbours, first, places = at
+    return load_from(array, first) if neighbours else take(packed, places * np.uint32(8) + np.uint32(k))
 
 
 @leaf

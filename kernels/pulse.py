@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .jit import leaf
 from .mathfn import exp, log
-from .picked import seen
+from .picked import seen_of
 from .simd import fma, load, where
 from .table import (
     C2C,
@@ -26,18 +26,20 @@ from .table import (
     Z_SHIFT,
 )
 
+UP, DOWN, SLOPE_UP, SLOPE_DOWN, HIGH, LOW, OFFSET = range(7)  # places in `Hardware.packed`
 LEAST = 2.0**-40  # of the argument of a power: its logarithm is finite
 
 
 @leaf
-def slopes(rising, up, down, slope_up, slope_down, law, at):
+def slopes(rising, up, down, slope_up, slope_down, law, packed, at):
     """(step, slope) of the devices at a `picked.spot` in the direction they are written: what does not change then."""
-    step = where(rising, seen(up, at), seen(down, at))
+    step = where(rising, seen_of(up, packed, UP, at), seen_of(down, packed, DOWN, at))
     slope = step * 0.0
     if law[MODEL] == EXPONENTIAL or law[MODEL] == POWER:  # 2 z_scale / (high - low), 1 / (high - low)
-        slope = seen(slope_up, at)
+        slope = seen_of(slope_up, packed, SLOPE_UP, at)
     elif slope_up.shape[0] > 0:
-        slope = where(rising, seen(slope_up, at), seen(slope_down, at))
+        rise, fall = seen_of(slope_up, packed, SLOPE_UP, at), seen_of(slope_down, packed, SLOPE_DOWN, at)
+        slope = where(rising, rise, fall)
     return step, slope
 
 

@@ -18,8 +18,21 @@ from .asked import asked_on, asks_plainly, given_at_on, none_given_on
 from .jit import inner, leaf
 from .mathfn import normal_pair
 from .philox import LOW, PULSE, S32, philox, words4
-from .picked import count_lanes, keep, load_from, number_at, ramp32, seen, squeezed, store_from, take, to_whole
-from .pulse import pulse, slopes
+from .picked import (
+    bring,
+    count_lanes,
+    keep,
+    load_from,
+    number_at,
+    ramp32,
+    seen,
+    seen_of,
+    squeezed,
+    store_from,
+    take,
+    to_whole,
+)
+from .pulse import HIGH, LOW, OFFSET, pulse, slopes
 from .simd import any_lane, filled, floor, lanes_of, load, resized, store, to_float, where, width_of
 from .table import (
     C2C,
@@ -165,12 +178,33 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
 
 
 @leaf
+def bring_devices(neighbours, words, place, lanes, width, theta, device):
+    """Have what a vector of devices needs on its way: they may lie beyond the nearest cache, each in a line of its own."""
+    held, counted, packed = device.held, device.counted, device.packed
+    for lane in range(1 if neighbours else width):
+        p = np.int64(number_at(words, PARAM * lanes + place + lane))
+        code = np.int64(number_at(words, CODE * lanes + place + lane))
+        at = p * lanes + (code >> 8)
+        bring(theta, at)
+        bring(held, at)
+        bring(counted, at)
+        if neighbours:
+            bring(device.up, at)
+            bring(device.down, at)
+            bring(device.slope_up, at)
+            bring(device.high, at)
+            bring(device.low, at)
+        else:
+            bring(packed, 8 * at)
+
+
+@leaf
 def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words, device):
     """What is asked of `rows` vectors of neighbours and of `listed` vectors of the list, after its first numbers."""
     law, held, counted, limit, kept, scratch = (
         device.law, device.held, device.counted, device.limit, device.kept, device.counts,
     )  # fmt: skip
-    high, low, offset, aging = device.high, device.low, device.offset, device.aging
+    high, low, offset, aging, packed = device.high, device.low, device.offset, device.aging, device.packed
     real = theta.dtype.type
     lanes, width = lanes_of(theta), width_of(theta)
     stochastic = law[ROUNDING] == STOCHASTIC
@@ -189,6 +223,8 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
                     continue
                 place = k * width if k < rows else (ROOM + k - rows) * width + skipped
                 param, code = load_from(words, PARAM * lanes + place), load_from(words, CODE * lanes + place)
+                if turn == 0:
+                    bring_devices(k < rows, words, place, lanes, width, theta, device)
                 p = np.int64(number_at(words, PARAM * lanes + place))
                 lane = np.int64(number_at(words, CODE * lanes + place)) >> 8
                 if k < rows and ready == p * lanes + lane:
@@ -226,7 +262,7 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
                     )
                     x = rounded(x, most, code, b, last_turn, param, id_, seed, words)
                 if law[STUCK] > 0.0:  # what is stuck is not written
-                    x = where(seen(high, at) == seen(low, at), 0.0, x)
+                    x = where(seen_of(high, packed, HIGH, at) == seen_of(low, packed, LOW, at), 0.0, x)
                 store_from(scratch, ASKED * lanes + place, x)
                 given_at_on(x, seen(counted, at), limit, at, device)
             size, rising = absolute(x), x > 0.0
@@ -240,21 +276,23 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
             if turn == 0 and aging.written.shape[0] > 0:  # it starts from what it has become
                 h = decayed_at(h, n + 1, aging, at)
                 keep(aging.written, at, n + 1, here)
-            step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law, at)
-            top, bottom = seen(high, at), seen(low, at)
+            step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law,
+                                 packed, at)  # fmt: skip
+            top, bottom = seen_of(high, packed, HIGH, at), seen_of(low, packed, LOW, at)
             for second in range(2):
                 i = 2 * turn - 1 + second
                 if i >= 0:
                     hit = here & (size > real(i))
                     if limit.shape[0] > 0:
                         hit = hit & (c < seen(limit, at))
-                    xi = load_from(scratch, (COSINE if second else SINE) * lanes + k * width)
-                    h = where(hit, pulse(h, xi, rising, step, slope, top, bottom, law, theta), h)
-                    c = where(hit, c + np.uint32(1), c)
+                    if any_lane(hit):
+                        xi = load_from(scratch, (COSINE if second else SINE) * lanes + k * width)
+                        h = where(hit, pulse(h, xi, rising, step, slope, top, bottom, law, theta), h)
+                        c = where(hit, c + np.uint32(1), c)
             keep(held, at, h, here)
             keep(counted, at, c, here)
             if offset.shape[0] > 0:
-                h = h - seen(offset, at)
+                h = h - seen_of(offset, packed, OFFSET, at)
             if noise > 0.0:
                 extra = load_from(scratch, EXTRA * lanes + k * width) * noise
                 if kept.shape[0] > 0:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numba.extending import overload
 
-from .hardware import is_empty, lacks
+from .hardware import is_empty
 from .jit import FLAGS, leaf
 from .perturb import BLOCKS, normals
 from .philox import READ
 from .simd import filled, floor, fma, lanes_of, load, resized, sqrt, store, where, width_of
 from .table import (
-    AGE_EVERY,
     ADC_RANGE,
     ADC_STEP,
     CHANGE,
@@ -76,130 +75,99 @@ def draw_reads(index, alone, seed, ids, words, readout):
 
 
 @leaf
-def note_spreads(theta, readout):
-    """What the noise of each pair has as its variance: of theta as it is from now on, see `add_noise`."""
-    about, variance = readout.about, readout.variance
-    rest, slope = theta.dtype.type(about[READ_FLOOR]), theta.dtype.type(about[READ_SLOPE])
-    for p in range(variance.shape[0]):
-        for v in range(0, lanes_of(theta), width_of(theta)):
-            w = load(theta, p, v)
-            s = fma(where(w < 0.0, -w, w), slope, rest)
-            store(variance, p, v, fma(s, s, rest * rest))
-
-
-@leaf
-def add_noise(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, readout):
+def add_noise(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, readout):
     """Noise of all devices of a column at once, on the pre-activations in rows of work from za (not alone) and zb on.
 
     Variance: the sum over the pairs of (sigma_plus^2 + sigma_minus^2) x^2, inputs in rows from xa and xb on, sigma =
     READ_FLOOR + READ_SLOPE |w| of the device that holds w and READ_FLOOR of the other (the perturbation, a small
     part of w, is left out of sigma). `first` is the number of the layer's first column.
     """
-    about, xi, variance = readout.about, readout.xi, readout.variance
+    about, xi = readout.about, readout.xi
     real = work.dtype.type
     if xi.shape[0] == 0:
         return
-    rest, bias = real(about[READ_FLOOR]), real(1.0 - about[DIGITAL])  # what drives the biases
+    rest, slope = real(about[READ_FLOOR]), real(about[READ_SLOPE])
+    bias = real(1.0 - about[DIGITAL])  # what drives the biases
     qa, qb = first, xi.shape[0] // 2 + first
     two = not alone and xa != xb  # copies that are driven differently
     for v in range(0, lanes_of(work), width_of(work)):
-        if variance.shape[0] == 0:
-            for copy in range(1 if alone else 0, 2):
-                drive = filled(bias, work)
-                for i in range(xb if copy else xa, (xb if copy else xa) + n_in):
-                    drive = fma(load(work, i, v), load(work, i, v), drive)
-                deviation = sqrt(drive * (real(2.0) * rest * rest))
-                z, q = (zb, qb) if copy else (za, qa)
-                for j in range(n_out):
-                    store(work, z + j, v, fma(deviation, load(xi, q + j, v), load(work, z + j, v)))
-        else:
-            for j in range(0, n_out - n_out % 4, 4):
-                noise4(
-                    alone,
-                    two,
-                    w0 + j * n_in,
-                    b0 + j,
-                    n_in,
-                    work,
-                    xa,
-                    xb,
-                    za + j,
-                    zb + j,
-                    qa + j,
-                    qb + j,
-                    v,
-                    bias,
-                    readout,
-                )
-            for j in range(n_out - n_out % 4, n_out):
-                noise1(
-                    alone,
-                    two,
-                    w0 + j * n_in,
-                    b0 + j,
-                    n_in,
-                    work,
-                    xa,
-                    xb,
-                    za + j,
-                    zb + j,
-                    qa + j,
-                    qb + j,
-                    v,
-                    bias,
-                    readout,
-                )
+        common_b, common_a = filled(bias, work), filled(bias, work)
+        for i in range(n_in):
+            u = load(work, xb + i, v)
+            common_b = fma(u, u, common_b)
+            if two:
+                u = load(work, xa + i, v)
+                common_a = fma(u, u, common_a)
+        common_b = common_b * (rest * rest)
+        common_a = common_a * (rest * rest) if two else common_b
+        j = 0
+        if slope > 0.0:
+            while j + 4 <= n_out:
+                noise4(alone, two, theta, w0 + j * n_in, b0 + j, n_in, work, xa, xb, za + j, zb + j, qa + j, qb + j, v,
+                       rest, slope, bias, common_a, common_b, xi)  # fmt: skip
+                j += 4
+        while j < n_out:
+            t, s = common_b, common_a
+            if slope > 0.0:
+                d = sigma(theta, b0 + j, v, rest, slope) * bias
+                t, s = fma(d, d, t), fma(d, d, s)
+                for i in range(n_in):
+                    d = sigma(theta, w0 + j * n_in + i, v, rest, slope)
+                    u = d * load(work, xb + i, v)
+                    t = fma(u, u, t)
+                    if two:
+                        u = d * load(work, xa + i, v)
+                        s = fma(u, u, s)
+            else:
+                t, s = t + t, s + s
+            add_to(work, zb + j, v, sqrt(t), xi, qb + j)
+            if not alone:
+                add_to(work, za + j, v, sqrt(s if two else t), xi, qa + j)
+            j += 1
 
 
 @leaf
-def noise1(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, bias, readout):
-    """Noise of a column."""
-    xi, variance = readout.xi, readout.variance
-    t = load(variance, b, v) * bias
-    s = t
-    for i in range(n_in):
-        u = load(work, xb + i, v)
-        d = load(variance, p + i, v)
-        t = fma(u * u, d, t)
-        if two:
-            u = load(work, xa + i, v)
-            s = fma(u * u, d, s)
-    if not two:
-        s = t
-    store(work, zb, v, fma(sqrt(t), load(xi, qb, v), load(work, zb, v)))
-    if not alone:
-        store(work, za, v, fma(sqrt(s), load(xi, qa, v), load(work, za, v)))
+def sigma(theta, p, v, rest, slope):
+    """Read noise of the device that holds weight p."""
+    t = load(theta, p, v)
+    return fma(where(t < 0.0, -t, t), slope, rest)
 
 
 @leaf
-def noise4(alone, two, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, bias, readout):
+def add_to(work, z, v, deviation, xi, q):
+    """work[z] += deviation xi[q]."""
+    store(work, z, v, fma(deviation, load(xi, q, v), load(work, z, v)))
+
+
+@leaf
+def noise4(alone, two, theta, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, rest, slope, bias, common_a, common_b, xi):
     """Noise of four columns at a time, each a sum of its own."""
-    xi, variance = readout.xi, readout.variance
-    t0, t1 = load(variance, b, v) * bias, load(variance, b + 1, v) * bias
-    t2, t3 = load(variance, b + 2, v) * bias, load(variance, b + 3, v) * bias
-    s0, s1, s2, s3 = t0, t1, t2, t3
+    d0, d1 = sigma(theta, b, v, rest, slope) * bias, sigma(theta, b + 1, v, rest, slope) * bias
+    d2, d3 = sigma(theta, b + 2, v, rest, slope) * bias, sigma(theta, b + 3, v, rest, slope) * bias
+    t0, t1, t2, t3 = fma(d0, d0, common_b), fma(d1, d1, common_b), fma(d2, d2, common_b), fma(d3, d3, common_b)
+    s0, s1, s2, s3 = fma(d0, d0, common_a), fma(d1, d1, common_a), fma(d2, d2, common_a), fma(d3, d3, common_a)
     for i in range(n_in):
         u = load(work, xb + i, v)
-        u = u * u
-        d0, d1 = load(variance, p + i, v), load(variance, p + n_in + i, v)
-        d2, d3 = load(variance, p + 2 * n_in + i, v), load(variance, p + 3 * n_in + i, v)
-        t0, t1, t2, t3 = fma(u, d0, t0), fma(u, d1, t1), fma(u, d2, t2), fma(u, d3, t3)
+        d0, d1 = sigma(theta, p + i, v, rest, slope), sigma(theta, p + n_in + i, v, rest, slope)
+        d2, d3 = sigma(theta, p + 2 * n_in + i, v, rest, slope), sigma(theta, p + 3 * n_in + i, v, rest, slope)
+        e0, e1, e2, e3 = d0 * u, d1 * u, d2 * u, d3 * u
+        t0, t1, t2, t3 = fma(e0, e0, t0), fma(e1, e1, t1), fma(e2, e2, t2), fma(e3, e3, t3)
         if two:
             u = load(work, xa + i, v)
-            u = u * u
-            s0, s1, s2, s3 = fma(u, d0, s0), fma(u, d1, s1), fma(u, d2, s2), fma(u, d3, s3)
+            e0, e1, e2, e3 = d0 * u, d1 * u, d2 * u, d3 * u
+            s0, s1, s2, s3 = fma(e0, e0, s0), fma(e1, e1, s1), fma(e2, e2, s2), fma(e3, e3, s3)
     t0, t1, t2, t3 = sqrt(t0), sqrt(t1), sqrt(t2), sqrt(t3)
-    store(work, zb, v, fma(t0, load(xi, qb, v), load(work, zb, v)))
-    store(work, zb + 1, v, fma(t1, load(xi, qb + 1, v), load(work, zb + 1, v)))
-    store(work, zb + 2, v, fma(t2, load(xi, qb + 2, v), load(work, zb + 2, v)))
-    store(work, zb + 3, v, fma(t3, load(xi, qb + 3, v), load(work, zb + 3, v)))
+    add_to(work, zb, v, t0, xi, qb)
+    add_to(work, zb + 1, v, t1, xi, qb + 1)
+    add_to(work, zb + 2, v, t2, xi, qb + 2)
+    add_to(work, zb + 3, v, t3, xi, qb + 3)
     if not alone:
         if two:
             t0, t1, t2, t3 = sqrt(s0), sqrt(s1), sqrt(s2), sqrt(s3)
-        store(work, za, v, fma(t0, load(xi, qa, v), load(work, za, v)))
-        store(work, za + 1, v, fma(t1, load(xi, qa + 1, v), load(work, za + 1, v)))
-        store(work, za + 2, v, fma(t2, load(xi, qa + 2, v), load(work, za + 2, v)))
-        store(work, za + 3, v, fma(t3, load(xi, qa + 3, v), load(work, za + 3, v)))
+        add_to(work, za, v, t0, xi, qa)
+        add_to(work, za + 1, v, t1, xi, qa + 1)
+        add_to(work, za + 2, v, t2, xi, qa + 2)
+        add_to(work, za + 3, v, t3, xi, qa + 3)
 
 
 @leaf
@@ -258,34 +226,16 @@ def _draw_noise(index, alone, seed, ids, words, device):
     return lambda index, alone, seed, ids, words, device: draw_reads(index, alone, seed, ids, words, device.readout)
 
 
-def spreads_on(n, fresh, theta, device):
-    """`note_spreads` where theta may have changed since the last step (`fresh`: by a write), or nothing."""
-
-
-@overload(spreads_on, jit_options=FLAGS)
-def _spreads_on(n, fresh, theta, device):
-    if is_empty(device):
-        return lambda n, fresh, theta, device: None
-    always = not lacks(device, "wires")
-
-    def body(n, fresh, theta, device):
-        every = np.int64(device.aging.about[AGE_EVERY])
-        if always or fresh or (every > 0 and n % every == 0):
-            note_spreads(theta, device.readout)
-
-    return body
-
-
-def noise_on(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device):
+def noise_on(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device):
     """`add_noise`, or nothing."""
 
 
 @overload(noise_on, jit_options=FLAGS)
-def _noise_on(alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device):
+def _noise_on(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device):
     if is_empty(device):
-        return lambda alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device: None
-    return lambda alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device: add_noise(
-        alone, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device.readout
+        return lambda alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device: None
+    return lambda alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device: add_noise(
+        alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device.readout
     )
 
 

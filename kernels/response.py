@@ -22,6 +22,6 @@ def respond(seed, ids, directions, law, up, down, slope_up, slope_down, high, lo
             normals4(seed, ids, PULSE, i >> 2, words, xi)
         for v in range(0, lanes_of(out), width_of(out)):
             rising = filled(out.dtype.type(directions[i]), out) > 0.0
-            step, slope = slopes(rising, up, down, slope_up, slope_down, law, spot(0, v, out))
+            step, slope = slopes(rising, up, down, slope_up, slope_down, law, up, spot(0, v, out))
             h, top, bottom = load(out, i, v), load(high, 0, v), load(low, 0, v)
             store(out, i + 1, v, pulse(h, load(xi, i & 3, v), rising, step, slope, top, bottom, law, out))

@@ -21,7 +21,7 @@ from .latency import after_write, arrived, before_write, delay_on, inputs_on, la
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .readout import convert_inputs, draw_noise, read_cost, read_costs, spreads_on
+from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
 from .update import learning_rate, make_accumulate
@@ -200,8 +200,6 @@ def make_steps(form: int):
                 store(signal, C_PLUS, v, 0.0)
                 store(signal, C_MINUS, v, 0.0)
             wires_middle(True, theta, device)
-            fresh = n == n0 or analog or since_theta == 0 or since_theta == seen_from(device)
-            spreads_on(n, fresh, theta, device)
             for b in range(batch):
                 if batch > 1:
                     gather(xs, index, b, work)
