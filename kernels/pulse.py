@@ -26,19 +26,19 @@ from .table import (
     Z_SHIFT,
 )
 
-UP, DOWN, SLOPE_UP, SLOPE_DOWN, HIGH, LOW, OFFSET = range(7)  # places in `Hardware.packed`
+UP_AT, DOWN_AT, SLOPE_UP_AT, SLOPE_DOWN_AT, HIGH_AT, LOW_AT, OFFSET_AT = range(7)  # in `Hardware.packed`
 LEAST = 2.0**-40  # of the argument of a power: its logarithm is finite
 
 
 @leaf
 def slopes(rising, up, down, slope_up, slope_down, law, packed, at):
     """(step, slope) of the devices at a `picked.spot` in the direction they are written: what does not change then."""
-    step = where(rising, seen_of(up, packed, UP, at), seen_of(down, packed, DOWN, at))
+    step = where(rising, seen_of(up, packed, UP_AT, at), seen_of(down, packed, DOWN_AT, at))
     slope = step * 0.0
     if law[MODEL] == EXPONENTIAL or law[MODEL] == POWER:  # 2 z_scale / (high - low), 1 / (high - low)
-        slope = seen_of(slope_up, packed, SLOPE_UP, at)
+        slope = seen_of(slope_up, packed, SLOPE_UP_AT, at)
     elif slope_up.shape[0] > 0:
-        rise, fall = seen_of(slope_up, packed, SLOPE_UP, at), seen_of(slope_down, packed, SLOPE_DOWN, at)
+        rise, fall = seen_of(slope_up, packed, SLOPE_UP_AT, at), seen_of(slope_down, packed, SLOPE_DOWN_AT, at)
         slope = where(rising, rise, fall)
     return step, slope
 

@@ -6,7 +6,7 @@ Words of the stream PULSE, in blocks of four. Those of write `number` stand from
 blocks with a byte for each parameter, which decides the rounding in all but 1 of 256 cases, then turns of ceil(P/2)
 blocks, two words a, b for each parameter and turn j. Their two normals (a: radius, b without its last 8 bits: angle)
 are that of pulse 2 j (the cosine) and, the sine, of pulse 2 j - 1 or in turn 0 of the write noise. The last 8 bits
-of b in turn 0 are the rounding's next byte; in 1 of 65,536 cases the last 16 bits of word a of a last turn are the rest.
+of b in turn 0 are the rounding's next byte; in 1 of 65,536 cases the last 16 bits of word a of a last turn decide it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from .aging import decayed_at
 from .asked import asked_on, asks_plainly, given_at_on, none_given_on
+from .conductance import program_given_on
 from .jit import inner, leaf
 from .mathfn import normal_pair
 from .philox import LOW, PULSE, S32, philox, words4
@@ -32,7 +33,7 @@ from .picked import (
     take,
     to_whole,
 )
-from .pulse import HIGH, LOW, OFFSET, pulse, slopes
+from .pulse import HIGH_AT, LOW_AT, OFFSET_AT, pulse, slopes
 from .simd import any_lane, filled, floor, lanes_of, load, resized, store, to_float, where, width_of
 from .table import (
     C2C,
@@ -55,7 +56,7 @@ FULL = 5  # of 16 lanes: from so many on a row is written as it stands, which no
 BATCH = 4  # vectors that are packed before they are written
 LISTED = BATCH + (FULL - 1) * ROWS // 16 + 1  # vectors a list can be long
 VECTORS = ROOM + LISTED  # the list after the others
-# Parts of the scratch, VECTORS of vectors each: words uint32[SCRATCH, lanes] (first the rows' bytes), real[SCRATCH, lanes]
+# Parts of the scratch, VECTORS of vectors each: of uint32[SCRATCH, lanes], after the rows' bytes, and of real[..]
 PARAM, CODE, A, B = (4 + i * VECTORS for i in range(4))
 ASKED, COSINE, SINE, EXTRA, WHOLE = (i * VECTORS for i in range(5))
 SCRATCH = 4 + 4 * VECTORS + ROWS
@@ -175,11 +176,12 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 waiting = np.int64(0) if ends else waiting - listed * width
                 write_batch(n, rows, listed, waiting, start + groups, pairs, seed, ids, theta, words, device)
                 rows = np.int64(0)
+    program_given_on(n, number, seed, ids, words, theta, device)
 
 
 @leaf
 def bring_devices(neighbours, words, place, lanes, width, theta, device):
-    """Have what a vector of devices needs on its way: they may lie beyond the nearest cache, each in a line of its own."""
+    """Have what a vector of devices needs on its way: it may lie beyond the nearest cache, each in a line of its own."""
     held, counted, packed = device.held, device.counted, device.packed
     for lane in range(1 if neighbours else width):
         p = np.int64(number_at(words, PARAM * lanes + place + lane))
@@ -262,7 +264,7 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
                     )
                     x = rounded(x, most, code, b, last_turn, param, id_, seed, words)
                 if law[STUCK] > 0.0:  # what is stuck is not written
-                    x = where(seen_of(high, packed, HIGH, at) == seen_of(low, packed, LOW, at), 0.0, x)
+                    x = where(seen_of(high, packed, HIGH_AT, at) == seen_of(low, packed, LOW_AT, at), 0.0, x)
                 store_from(scratch, ASKED * lanes + place, x)
                 given_at_on(x, seen(counted, at), limit, at, device)
             size, rising = absolute(x), x > 0.0
@@ -278,7 +280,7 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
                 keep(aging.written, at, n + 1, here)
             step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law,
                                  packed, at)  # fmt: skip
-            top, bottom = seen_of(high, packed, HIGH, at), seen_of(low, packed, LOW, at)
+            top, bottom = seen_of(high, packed, HIGH_AT, at), seen_of(low, packed, LOW_AT, at)
             for second in range(2):
                 i = 2 * turn - 1 + second
                 if i >= 0:
@@ -292,7 +294,7 @@ def write_batch(n, rows, listed, skipped, start, pairs, seed, ids, theta, words,
             keep(held, at, h, here)
             keep(counted, at, c, here)
             if offset.shape[0] > 0:
-                h = h - seen_of(offset, packed, OFFSET, at)
+                h = h - seen_of(offset, packed, OFFSET_AT, at)
             if noise > 0.0:
                 extra = load_from(scratch, EXTRA * lanes + k * width) * noise
                 if kept.shape[0] > 0:

@@ -147,7 +147,7 @@ def make_steps(form: int):
         solved = True  # anew, what a perturbation amounts to
 
         for n in range(n0, n1):
-            hold_on(n, own, device)
+            hold_on(n, own, seed, ids, scratch, many, device)
             settle_on(n, since_theta, own, device)
             changed = since_x == 0
             measured = changed or (not analog and since_theta == seen_from(device))

@@ -9,6 +9,7 @@ import numpy as np
 
 from .aging import decayed
 from .asked import asked_on, given_on
+from .conductance import program_on
 from .jit import inner, leaf
 from .mathfn import uniform
 from .perturb import BLOCKS, normals
@@ -132,6 +133,7 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                         store(kept, p, v, where(untouched, load(kept, p, v), extra))
                     seen = seen + extra
                 store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
+        program_on(n, always, number, seed, ids, words, q, first, last, theta, device)
 
 
 @leaf

@@ -107,7 +107,7 @@ ONE = am.Dataset(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 
 
 
 def moments(seconds):
-    """Mean, variance and fourth central moment of g/g_w over the devices, by quadrature over nu = |N(NU, NU_SPREAD)|."""
+    """Mean, variance and fourth central moment of g/g_w, by quadrature over nu = |N(NU, NU_SPREAD)|."""
     nu = stats.foldnorm(NU / NU_SPREAD, scale=NU_SPREAD)
 
     def mean(of):

@@ -16,7 +16,7 @@ DEVICE, PULSE = 10, 11  # streams
 NET = am.Network.mlp([2, 3, 1])
 P, BLOCKS = NET.n_params, (NET.n_params + 3) // 4
 SEED = 7
-PULSED = [name for name in NAMES if name != "ideal"]
+PULSED = [name for name in NAMES if am.device(name).write == "pulsed" and not am.device(name).one_sided]
 
 
 def settings_of(device):
