@@ -215,7 +215,7 @@ def bring(typingctx, array, place):
 
 @leaf
 def spot(p, v, like):
-    """Row p, lanes from v on of arrays like this, for `seen` and `keep`: (are they neighbours, the first, all places)."""
+    """Row p, lanes from v on of arrays like this, for `seen`, `keep`: (are they neighbours, the first, all places)."""
     return True, p * lanes_of(like) + v, filled(np.uint32(0), like)
 
 
