@@ -16,11 +16,12 @@ from .device_pair import PairBlock
 from .faults import FaultBlock
 from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
+from .kernels.pulses import SCRATCH
 from .plan import Plan
 from .readout import ReadoutBlock
 from .wire_block import WireBlock
 
-SCRATCH_ROWS = 32  # parameters that are written together
+TOGETHER = 32  # parameters that `kernels.writes` writes together
 
 
 class DeviceBlock:
@@ -94,7 +95,7 @@ class DeviceBlock:
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
         self.limit = faults.limit if faults is not None else rows(0, np.dtype(np.uint32))
-        counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
+        counts, xi, work = rows(SCRATCH), rows(TOGETHER), rows(SCRATCH, np.dtype(np.uint32))
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
         up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         self.readout = ReadoutBlock(plan, seed, ids, rows)
@@ -116,10 +117,17 @@ class DeviceBlock:
         if plan.wired and gain is not None:
             self.wires = WireBlock(plan, theta, gain, rows, faults)
             self.state += self.wires.state
+        pulsed = plan.law[t.WRITES] == t.WRITES_PULSES and state
+        packed = rows(8 * shape[0] if pulsed else 0).reshape(-1, shape[1], 8)
+        for k, array in enumerate(fixed if pulsed else []):
+            if len(array):
+                packed[:, :, k] = array
+        given = rows(shape[0] if pulsed and paired else 0)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, *aging), late, self.readout.arrays,
-            extras.arrays, self.wires.parts if self.wires else (), self.pair.arrays if self.pair is not None else (),
+            self.limit, self.kept, counts, xi, work, packed, given, Aging(plan.about, self.written, *aging), late,
+            self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
+            self.pair.arrays if self.pair is not None else (),
         )  # fmt: skip
         if self.pair is not None:
             self.state += self.pair.state

@@ -222,15 +222,19 @@ class Trace:
             )
         return self._final["theta"]
 
+    def final(self, name: str) -> Array | None:
+        """What is counted and kept at the end under `/final/name`, first axis chips; None where there is none."""
+        return self._final[name] if self.ended and name in self._final else None
+
     @property
     def pulses(self) -> Array | None:
         """uint32 (chips, P), the pulses (or writes) each device has got; None for devices that do not count any."""
-        return self._final["pulses"] if self.ended and "pulses" in self._final else None
+        return self.final("pulses")
 
     @property
     def refreshes(self) -> Array | None:
         """uint32 (chips, P), how often each pair of one-sided devices was reset and written anew; None for others."""
-        return self._final["refreshes"] if self.ended and "refreshes" in self._final else None
+        return self.final("refreshes")
 
     @property
     def conductances(self) -> Array | None:
@@ -247,7 +251,7 @@ class Trace:
     @property
     def theta_still(self) -> Array | None:
         """(chips, P), final parameters without what fluctuates; None where nothing does."""
-        return self._final["theta_still"] if self.ended and "theta_still" in self._final else None
+        return self.final("theta_still")
 
     def _pair(self, name: str) -> Array | None:
         if not self.ended or f"{name}_plus" not in self._final:
@@ -257,12 +261,12 @@ class Trace:
     @property
     def saturated(self) -> Array | None:
         """uint64 (chips, 3), conversions that were cut: of inputs, columns, the cost; None without converters."""
-        return self._final["saturated"] if self.ended and "saturated" in self._final else None
+        return self.final("saturated")
 
     @property
     def own(self) -> Array | None:
         """float64 (chips, P), what the devices amount to at the end, without wires; None for chips without them."""
-        return self._final["own"] if self.ended and "own" in self._final else None
+        return self.final("own")
 
     @property
     def wire_solves(self) -> Array | None:

@@ -115,9 +115,8 @@ def draw(result: dict[str, Any], path: Any) -> None:
         again.set_title("(c) trained again after 10$^7$ s")
         again.legend(loc="lower right")
         figure.suptitle(
-            f"digits, 64-32-10, {result['chips']} chips (median, quartiles), 1 ms an evaluation; "
-            "devices of 1250 steps, "
-            f"on/off about 10, drift ν = 0.05 ± 0.02, t₀ = 20 s,\none pulse to a device every "
+            f"digits, 64-32-10, {result['chips']} chips (median, quartiles), 1 ms an evaluation; devices of 1250 "
+            f"steps, on/off about 10, drift ν = 0.05 ± 0.02, t₀ = 20 s,\none pulse to a device every "
             f"{result['seconds between pulses']:.1f} s of training", fontsize=10, x=0.01, ha="left",
         )  # fmt: skip
         figure.savefig(path)

@@ -16,7 +16,7 @@ from .flicker import add_fluctuation, clear, fluctuate
 from .hardware import lacks
 from .jit import FLAGS, entry, inner, leaf
 from .mathfn import exp, log
-from .perturb import BLOCKS, normals
+from .perturb import BLOCKS, copy_row, normals
 from .philox import PROGRAM
 from .simd import any_lane, filled, fma, lanes_of, load, store, to_float, where, width_of
 
@@ -249,3 +249,26 @@ def _program_on(n, always, number, seed, ids, words, q, first, last, theta, devi
     return lambda n, always, number, seed, ids, words, q, first, last, theta, device: program_mapped(
         n, always, number, seed, ids, words, q, first, last, theta, device
     )
+
+
+@leaf
+def program_those(n, number, seed, ids, words, theta, device):
+    """`program_mapped` of all parameters whose weights have had pulses, as `given` says."""
+    counts, given, n_params = device.counts, device.given, theta.shape[0]
+    blocks = (n_params + 3) // 4
+    for q in range(0, blocks, BLOCKS):
+        first, last = 4 * q, min(4 * (q + BLOCKS), n_params)
+        for p in range(first, last):
+            copy_row(given, p, counts, p - first)
+        program_mapped(n, False, number, seed, ids, words, q, first, last, theta, device)
+
+
+def program_given_on(n, number, seed, ids, words, theta, device):
+    """`program_those`, or nothing where weights are not held by conductances of their own."""
+
+
+@overload(program_given_on, jit_options=FLAGS)
+def _program_given_on(n, number, seed, ids, words, theta, device):
+    if lacks(device, "pair"):
+        return lambda n, number, seed, ids, words, theta, device: None
+    return lambda n, number, seed, ids, words, theta, device: program_those(n, number, seed, ids, words, theta, device)

@@ -12,10 +12,11 @@ from .hardware import is_empty, lacks
 from .jit import FLAGS, leaf
 from .pair import write_pairs
 from .pair_table import STILL, WRITTEN_UP
-from .pulse import write_pulses
+from .pulses import write_pulses
 from .simd import lanes_of, load, store, width_of
-from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN, WRITES_PULSES
 from .update import write
+from .writes import write_values
 
 
 @leaf
@@ -58,16 +59,21 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
     def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.law[WRITES] == WRITES_PLAIN:
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
+            return
+        if device.law[WRITES] == WRITES_PULSES:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
         else:
-            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
-            disturb_on(theta, device)
-            restore_on(theta, device)
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        disturb_on(theta, device)
+        restore_on(theta, device)
 
     def with_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.pair.about[WRITTEN_UP] > 0.0:
             write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        elif device.law[WRITES] == WRITES_PULSES:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
         else:
-            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
         restore_pairs(theta, device)
 
     return body if lacks(device, "pair") else with_pairs

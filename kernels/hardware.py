@@ -141,7 +141,9 @@ class Hardware(NamedTuple):
 
     law float64[LAW]; held real[P] is the state when it was written, offset what is subtracted from it for the network
     to see, kept the write noise that is added, limit uint32[P] the pulses a device lives for, counted uint32[P] those
-    it has had; up .. low as in `device_law.Devices`; counts and xi are scratch.
+    it has had; up .. low as in `device_law.Devices`; counts, xi and work are scratch. packed real[P or 0, lanes,
+    8]: up, down, slope_up, slope_down, high, low, offset once more (0 where there are none), those of a device side by
+    side; given real[P or 0] (with a Pair) the pulses of a write, signed.
     """
 
     law: np.ndarray
@@ -159,6 +161,9 @@ class Hardware(NamedTuple):
     kept: np.ndarray
     counts: np.ndarray
     xi: np.ndarray
+    work: np.ndarray
+    packed: np.ndarray
+    given: np.ndarray
     aging: Aging
     latency: Latency
     readout: Readout

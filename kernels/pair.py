@@ -15,13 +15,29 @@ from .asked import asked_on
 from .conductance import clock_of, drifted, groups_of, program, see
 from .jit import inner
 from .mathfn import uniform
-from .perturb import BLOCKS
+from .perturb import BLOCKS, normals
 from .philox import PULSE, REFRESH, words4
-from .pulse import limited, normals_of, pulse, whole_of
+from .picked import spot
+from .pulse import limited, pulse, slopes
 from .simd import any_lane, filled, fma, lanes_of, load, store, where, width_of
 from .update import asked
+from .writes import whole_of
 
 TINY = 1e-30
+
+
+@inner
+def normals_of(groups, seed, ids, stream, block, blocks, words, out):
+    """`normals`, at least in those groups of four whose bit is set."""
+    few = 0
+    for g in range(blocks):
+        few += (groups >> g) & 1
+    if 4 * few > 3 * blocks:
+        normals(seed, ids, stream, block, blocks, words, out)
+    else:
+        for g in range(blocks):
+            if (groups >> g) & 1:
+                normals(seed, ids, stream, block + g, 1, words, out[4 * g : 4 * g + 4])
 
 
 @inner
@@ -73,7 +89,10 @@ def push(s, sign, i, counts, groups, xi, law, pair, first, last):
                 here = here & (load(counted, p, v) < load(limit, p, v))
             if any_lane(here):
                 h = load(held, p, v)
-                after = pulse(h, load(xi, row, v), h == h, up, up, slope, slope, high, low, law, p, v)
+                rising = h == h
+                step, steep = slopes(rising, up, up, slope, slope, law, up, spot(p, v, up))
+                top, bottom = load(high, p, v), load(low, p, v)
+                after = pulse(h, load(xi, row, v), rising, step, steep, top, bottom, law, held)
                 store(held, p, v, where(here, after, h))
                 c = load(counted, p, v)
                 store(counted, p, v, where(here, c + np.uint32(1), c))
@@ -262,7 +281,11 @@ def keep_noise(xi, noise, kept, pair, first, last):
 
 @inner
 def write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device):
-    """The write at the end of step n, as `pulse.write_pulses` is that of other devices; words of PULSE as there."""
+    """The write at the end of step n, as `pulses.write_pulses` is that of other devices.
+
+    Words of PULSE: those of write `number` in slots of ceil(P/4) blocks, 0 for the rounding, 1 for the write noise,
+    2 + i for the i-th pulse.
+    """
     law, carry, counts, xi, aging, pair = device.law, device.carry, device.counts, device.xi, device.aging, device.pair
     written, t0 = aging.written, aging.about[t.DRIFT_T0]
     kept, offset = device.kept, device.offset

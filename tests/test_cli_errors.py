@@ -78,6 +78,12 @@ OPTIONS = [
     ("--device pcm2", "device.name = 'pcm2'", "known: ideal"),
     ("--device reram-sbb", "device.name = 'reram-sbb'", "did you mean reram-sb?"),
     ("--levels 1", "device.levels = 1", "at least 2"),
+    # wires
+    ("--set wires.row=-1", "wires.row = -1", "at least 0"),
+    ("--set wires.row=1 --set wires.sense=-5", "wires.sense = -5", "at least 0"),
+    ("--set wires.source=none", "wires.source = 'none'", "number"),
+    ("--set wires.g_unit=-1e-5", "wires.g_unit = -1e-05", "greater than 0"),
+    ("--set wires.tile=[0,64]", "wires.tile.0 = 0", "at least 1"),
     # converters
     ("--set converters.adc_bits=0", "converters.adc_bits = 0", "at least 1"),
     ("--set converters.dac_bits=0", "converters.dac_bits = 0", "at least 1"),
