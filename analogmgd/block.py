@@ -206,6 +206,12 @@ class Block:
         """real[count, P]: what the network sees."""
         return np.ascontiguousarray(self.theta[:, : self.count].T)
 
+    @property
+    def quiet(self) -> np.ndarray:
+        """theta real[P, lanes] without what fluctuates: what evaluations, which have no noise, see."""
+        pair = self.devices.pair if self.devices else None
+        return pair.still if pair is not None and pair.moving else self.theta
+
     def chips_gradient(self) -> np.ndarray:
         """real[count, P]: G at the end of the last window, or so far where no window has ended yet."""
         mgd = self.plan.mgd
@@ -229,7 +235,7 @@ class Block:
         for s0 in range(0, n_samples, chunk):
             s1 = min(s0 + chunk, n_samples)
             evaluate.evaluate(
-                s0, s1, plan.cost, plan.layers, neuron, self.theta, samples.x, samples.targets, samples.smoothed,
+                s0, s1, plan.cost, plan.layers, neuron, self.quiet, samples.x, samples.targets, samples.smoothed,
                 y, work, total, correct, readout,
             )  # fmt: skip
         return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
@@ -240,7 +246,7 @@ class Block:
         grad = np.zeros_like(self.theta)
         neuron = self.no_spread if ideal else self.neuron
         backprop.sum_gradient(
-            0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.theta, samples.x, samples.smoothed,
+            0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.quiet, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
         )  # fmt: skip
         if not ideal:
@@ -251,7 +257,7 @@ class Block:
         """real[count, P]: gradient of this chip's cost of the samples it was last shown."""
         grad = np.zeros_like(self.theta)
         backprop.gradient_of_shown(
-            self.plan.cost, self.plan.layers, self.neuron, self.theta, samples.x, samples.smoothed, self.index,
+            self.plan.cost, self.plan.layers, self.neuron, self.quiet, samples.x, samples.smoothed, self.index,
             self._scratch_x, self._scratch_y, *self._layers, grad,
         )  # fmt: skip
         grad = self._as_reached(grad)

@@ -12,14 +12,16 @@ from .device_draws import draws
 from .device_extras import ExtrasBlock
 from .device_field import alike
 from .device_law import FIRST_WRITE, Devices, ages, populate
+from .device_pair import PairBlock
 from .faults import FaultBlock
 from .kernels import table as t
 from .kernels.hardware import Aging, Hardware, Latency
+from .kernels.pulses import SCRATCH
 from .plan import Plan
 from .readout import ReadoutBlock
 from .wire_block import WireBlock
 
-SCRATCH_ROWS = 32  # parameters that are written together
+TOGETHER = 32  # parameters that `kernels.writes` writes together
 
 
 class DeviceBlock:
@@ -41,40 +43,61 @@ class DeviceBlock:
         shape = theta.shape
         normals, exp = draws(seed, ids, shape[0], plan.dtype)
         device = plan.chip.device
+        copied = aligned_like(rows)
         normals = alike(plan, normals, seed, ids)
         numbers = theta[plan.biases]
-        drawn = populate(device, normals, exp, shape)
-        if faults is not None:
+        paired, upwards = device.paired, device.one_sided
+        drawn = (
+            Devices(*[np.zeros((0, shape[1]), plan.dtype)] * 7) if upwards else populate(device, normals, exp, shape)
+        )
+        if faults is not None and not upwards:
             low, high = faults.bounds(drawn.low, drawn.high, shape[1])
             offset = np.where(faults.open, 0, drawn.offset) if len(faults.open) and len(drawn.offset) else drawn.offset
             drawn = replace(drawn, low=low, high=high, offset=offset.astype(plan.dtype))
-        state = plan.law[t.WRITES] != t.WRITES_PLAIN
+        state = plan.law[t.WRITES] != t.WRITES_PLAIN and not upwards
         self.held = rows(shape[0] if state else 0)
         if state:
             self.held[:] = theta
             self._start(plan, drawn)
             theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
+        aging = list(ages(device, normals, plan.iteration_seconds))
+        if faults is not None and len(faults.open):
+            aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
+        aging = [copied(a) for a in aging]
+        self.written = rows(shape[0] * (1 + upwards) if device.ages else 0, np.dtype(np.int64))
+        self.pair: PairBlock | None = None
+        if paired:
+            if device.drift_model == "pcm":
+                aging[:2] = rows(shape[0]), rows(shape[0])
+            stuck = drawn.high == drawn.low if len(drawn.high) else np.zeros((0, shape[1]), bool)
+            self.pair = PairBlock(
+                plan, seed, ids, rows, theta if upwards else self.held, normals, exp, (aging[0], aging[1]), stuck,
+                faults,
+            )  # fmt: skip
+            theta[:] = self.pair.seen()
+            if len(drawn.offset):
+                theta -= drawn.offset
         noise = plan.dtype.type(plan.law[t.WRITE_NOISE])
-        self.kept = rows(shape[0] if (device.ages or device.half_select > 0) and noise > 0 else 0)
+        self.kept = rows(shape[0] if (device.ages or paired or device.half_select > 0) and noise > 0 else 0)
         if noise > 0:  # they were written, too
             first = noise * normals(FIRST_WRITE)
             if len(drawn.high):
                 first[drawn.high == drawn.low] = 0  # but what is stuck is not
+            if upwards and self.pair is not None:
+                first[self.pair.fixed] = 0
             theta += first
             self.kept[:] = first[: len(self.kept)]
         if device.digital_biases:
             theta[plan.biases] = numbers
+        if self.pair is not None and self.pair.moving:
+            self.pair.still[:] = theta
         carried = device.write in ("quantised", "pulsed") and device.rounding == "carried"
         self.carry = rows(shape[0] if carried else 0)
         self.counted = rows(shape[0] if state else 0, np.dtype(np.uint32))
         self.limit = faults.limit if faults is not None else rows(0, np.dtype(np.uint32))
-        counts, xi = rows(SCRATCH_ROWS), rows(SCRATCH_ROWS)
-        copied = aligned_like(rows)
+        counts, xi, work = rows(SCRATCH), rows(TOGETHER), rows(SCRATCH, np.dtype(np.uint32))
         fixed = [drawn.up, drawn.down, drawn.slope_up, drawn.slope_down, drawn.high, drawn.low, drawn.offset]
-        aging = list(ages(device, normals, plan.iteration_seconds))
-        if faults is not None and len(faults.open):
-            aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
-        self.written = rows(shape[0] if device.ages else 0, np.dtype(np.int64))
+        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
         self.readout = ReadoutBlock(plan, seed, ids, rows)
         extras = ExtrasBlock(plan, seed, ids, theta, rows)
         self.state: tuple[np.ndarray, ...] = (
@@ -83,23 +106,40 @@ class DeviceBlock:
         names = {"step_up": drawn.up, "step_down": drawn.down, "w_max": drawn.high, "w_min": drawn.low}
         names |= {"slope_up": drawn.slope_up, "slope_down": drawn.slope_down, "reference": drawn.offset}
         names |= dict(zip(("drift_nu_plus", "drift_nu_minus", "leak"), aging, strict=True))
+        if device.drift_model == "pcm":  # drawn at each write
+            del names["drift_nu_plus"], names["drift_nu_minus"]
+        names |= self.pair.drawn if self.pair is not None else {}
         names |= {"adc": self.readout.columns} | extras.drawn
         self.drawn = {name: array for name, array in names.items() if len(array)}
-        self.counts = {"saturated": self.readout.saturated[: t.SPARE]} | ({"pulses": self.counted} if state else {})
         late = latency_of(plan, rows)
         self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
         self.wires: WireBlock | None = None
         if plan.wired and gain is not None:
             self.wires = WireBlock(plan, theta, gain, rows, faults)
             self.state += self.wires.state
-            self.counts |= self.wires.counts
-        up, down, slope_up, slope_down, high, low, offset = map(copied, fixed)
-        nu_plus, nu_minus, leak = map(copied, aging)
+        pulsed = plan.law[t.WRITES] == t.WRITES_PULSES and state
+        packed = rows(8 * shape[0] if pulsed else 0).reshape(-1, shape[1], 8)
+        for k, array in enumerate(fixed if pulsed else []):
+            if len(array):
+                packed[:, :, k] = array
+        given = rows(shape[0] if pulsed and paired else 0)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi, Aging(plan.about, self.written, nu_plus, nu_minus, leak), late,
+            self.limit, self.kept, counts, xi, work, packed, given, Aging(plan.about, self.written, *aging), late,
             self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
+            self.pair.arrays if self.pair is not None else (),
         )  # fmt: skip
+        if self.pair is not None:
+            self.state += self.pair.state
+
+    @property
+    def counts(self) -> dict[str, np.ndarray]:
+        """What is counted and kept, see `trace_schema.COUNTS`."""
+        found = {"saturated": self.readout.saturated[: t.SPARE]}
+        if len(self.counted):
+            found["pulses"] = self.counted
+        found |= self.wires.counts if self.wires is not None else {}
+        return found | (self.pair.kept if self.pair is not None else {})
 
     def _start(self, plan: Plan, drawn: Devices) -> None:
         """The state that stands for the initial parameters: what the devices can hold."""

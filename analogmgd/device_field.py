@@ -29,8 +29,8 @@ REACH = 4  # lengths, up to which cells count
 def weights(length: float) -> np.ndarray:
     """float64[2 reach + 1]: Gaussian of this length, its squares adding up to 1.
 
-    >>> weights(0.1).tolist()
-    [2.9387358770557188e-22, 1.0, 2.9387358770557188e-22]
+    >>> weights(0.5).round(4).tolist()
+    [0.0003, 0.1329, 0.9822, 0.1329, 0.0003]
     """
     reach = math.ceil(REACH * length)
     x = np.arange(-reach, reach + 1) / length

@@ -27,6 +27,9 @@ SPREADS_OFF = {
 class Figures:
     """Of a device without spread; None where it has none. In units of w unless said.
 
+    Of a pair of one-sided devices, range is the pair's and the rest that of one of them, whose pulses down are the
+    other's pulses up.
+
     range : lowest and highest w, as the network sees it (less the reference)
     granularity : dw that one pulse or level stands for
     steps : range / granularity
@@ -75,16 +78,18 @@ def figures(device: Device) -> Figures:
     total = sizes.sum(1)
     uneven = np.abs(sizes[:, 0] - sizes[:, 1])[total > 0] / total[total > 0]
     point = symmetric_state(device)
+    up_across = pulses_across(device, rising=True)
+    lowest = device.w_min - device.w_max if device.one_sided else device.w_min - off
     return Figures(
-        range=(device.w_min - off, device.w_max - off),
+        range=(lowest, device.w_max - (device.w_min if device.one_sided else off)),
         granularity=dw,
         steps=span / dw,
-        pulses_up=pulses_across(device, rising=True),
-        pulses_down=pulses_across(device, rising=False),
+        pulses_up=up_across,
+        pulses_down=up_across if device.one_sided else pulses_across(device, rising=False),
         step_up=up,
         step_down=down,
         symmetry_point=None if point is None else point - off,
-        asymmetry=float(uneven.mean()) if len(uneven) else None,
+        asymmetry=float(uneven.mean()) if len(uneven) and not device.one_sided else None,
         step_noise=step_noise(device, state),
         write_noise=noise,
     )
@@ -131,7 +136,8 @@ def mean_steps(device: Device, state: float) -> tuple[float, float]:
     """
     assert device.w_max is not None and device.w_min is not None  # noqa: PT018
     up, down = nominal_steps(device, state)
-    return min(up, device.w_max - state), min(down, state - device.w_min)
+    up = min(up, device.w_max - state)
+    return up, up if device.one_sided else min(down, state - device.w_min)
 
 
 def offset(device: Device) -> float:
@@ -153,7 +159,7 @@ def symmetric_state(device: Device) -> float | None:
 
     low, high = device.w_min, device.w_max
     at_low, at_high = excess(low), excess(high)
-    if at_low * at_high >= 0 or device.model == "constant":
+    if at_low * at_high >= 0 or device.model == "constant" or device.one_sided:
         return None
     for _ in range(60):
         middle = 0.5 * (low + high)

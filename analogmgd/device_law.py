@@ -23,8 +23,9 @@ SHORTEST = 0.01  # lifetime of a device, as a part of the nominal one
 ROUNDINGS = {"stochastic": t.STOCHASTIC, "nearest": t.NEAREST, "carried": t.CARRIED}
 # Which standard normal of a device is which; part of what a seed means: only append.
 (
-    W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE, NU_PLUS, NU_MINUS, LIFETIME, FIRST_WRITE,
-) = range(11)  # fmt: skip
+    W_MAX, W_MIN, GAIN, UP_DOWN, SLOPE_UP, SLOPE_DOWN, REFERENCE, NU_PLUS, NU_MINUS, LIFETIME, FIRST_WRITE, RESET, TRAP,
+) = range(13)  # fmt: skip
+SECOND = 32  # added to them for the second of two devices that share a weight
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,15 @@ class Devices:
 
 
 def nominal_steps(device: Device, w: float = 0.0) -> tuple[float, float]:
-    """Step up and step down of a device without spread at weight w, in units of w.
+    """Step up and step down of a device without spread at weight w, in units of w; of a one-sided one, up twice.
 
     >>> from analogmgd.devices import Device
     >>> nominal_steps(Device(model="soft-bounds", dw_min=0.01, w_min=-1, w_max=1), 0.5)
     (0.005, 0.015)
     """
     assert device.dw_min is not None and device.w_max is not None and device.w_min is not None  # noqa: PT018
+    if device.one_sided:
+        return (step_up(device, w),) * 2
     up = abs(device.dw_min * (1 + min(device.up_down, 0.0)))
     down = abs(device.dw_min * (1 - max(device.up_down, 0.0)))
     span = device.w_max - device.w_min
@@ -68,6 +71,20 @@ def nominal_steps(device: Device, w: float = 0.0) -> tuple[float, float]:
         return up, down
     slope_up, slope_down = (1.0, 1.0) if device.model != "linear" else (device.slope_up, device.slope_down)
     return up * (1 - slope_up * w / device.w_max), down * (1 - slope_down * w / device.w_min)
+
+
+def step_up(device: Device, w: float) -> float:
+    """Step of a one-sided device without spread at conductance w, in units of w."""
+    assert device.dw_min is not None and device.w_max is not None and device.w_min is not None  # noqa: PT018
+    up = abs(device.dw_min * (1 + min(device.up_down, 0.0)))
+    span = device.w_max - device.w_min
+    if device.model == "exponential":
+        z = 2 * device.z_scale * w / span + device.z_shift
+        return up * max(0.0, 1 - device.a_up * math.exp(device.g_up * z))
+    if device.model == "power":
+        return up * float(max(0.0, (device.w_max - w) / span) ** device.g_up)
+    slope = {"constant": 0.0, "linear": device.slope_up}.get(device.model or "", 1.0)
+    return up * (1 - slope * w / device.w_max)
 
 
 def granularity(device: Device) -> float:
@@ -199,7 +216,7 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
     one = like.dtype.type
     none = np.zeros((0, like.shape[1]), like.dtype)
     plus = minus = leak = none
-    if device.drift_nu > 0 or device.drift_nu_spread > 0:
+    if device.drift_model == "power" and device.drifts:
         plus, minus = (
             np.abs(one(device.drift_nu) + one(device.drift_nu_spread) * normals(k)) for k in (NU_PLUS, NU_MINUS)
         )
@@ -209,21 +226,33 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
     return plus, minus, leak
 
 
+def mapped(h: np.ndarray, about: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both conductances of the pairs that hold the weights h, in their precision."""
+    base = h.dtype.type(about[t.G_PAIR])
+    if about[t.MAPPING] == t.ONE_SIDED:
+        return np.maximum(h, 0) + base, np.maximum(-h, 0) + base
+    if about[t.MAPPING] == t.SYMMETRIC:
+        return base + h / 2, base - h / 2
+    return base + h, np.full_like(h, base)
+
+
+def drifted(
+    h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray, minus: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both conductances of the pairs that were written as h, so many iterations later."""
+    up, down = mapped(h, about)
+    age = np.log1p(iterations / about[t.DRIFT_T0])
+    return up * np.exp(-plus.astype(np.float64) * age), down * np.exp(-minus.astype(np.float64) * age)
+
+
 def decayed(
     h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray | None, minus: np.ndarray | None,
     leak: np.ndarray | None,
 ) -> np.ndarray:  # fmt: skip
     """The state that was h when it was written, so many iterations later; arrays as `ages` gives them, or None."""
     if plus is not None and minus is not None:
-        base = about[t.G_PAIR]
-        if about[t.MAPPING] == t.ONE_SIDED:
-            up, down = np.maximum(h, 0) + base, np.maximum(-h, 0) + base
-        elif about[t.MAPPING] == t.SYMMETRIC:
-            up, down = base + h / 2, base - h / 2
-        else:
-            up, down = base + h, np.full_like(h, base)
-        age = np.log1p(iterations / about[t.DRIFT_T0])
-        h = up * np.exp(-plus.astype(np.float64) * age) - down * np.exp(-minus.astype(np.float64) * age)
+        up, down = drifted(h, iterations, about, plus, minus)
+        h = up - down
     if leak is not None:
         h = about[t.REST] + (h - about[t.REST]) * np.exp(-leak.astype(np.float64) * iterations)
     return h

@@ -23,6 +23,8 @@ reference       subtracted from the device's value to give w, or "symmetry": eac
                 reference_spread: its error, in units of w
 lifetime        of the leak, seconds (0: none); lifetime_spread: relative
 one_sided       written by up pulses only: a weight is the difference of two
+programming_noise, drift_model, drift_t0, flicker, g_min
+                of devices that are written to what is asked and verified: see `Device`
 reset, reset_spread, reset_c2c
                 one-sided: where a reset leaves a device, in units of w; spreads absolute
 refresh_upper, refresh_lower
@@ -79,6 +81,11 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType({
     "reset_c2c": 0.0,
     "refresh_upper": 0.75,
     "refresh_lower": 0.25,
+    "programming_noise": None,
+    "drift_model": "power",
+    "drift_t0": None,
+    "flicker": 0.0,
+    "g_min": 0.0,
 })  # fmt: skip
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -234,6 +241,31 @@ _PRESETS: dict[str, dict[str, Any]] = {
         "reset_spread": 0.02,
         "reset_c2c": 0.01,
         "source": "Ge2Sb2Te5 PCM, pair of devices: Nandakumar et al., Front. Neurosci. 14, 406 (2020)",
+    },
+    "pcm-programmed": {
+        "model": "ideal",
+        "w_max": 1.0,
+        "w_min": -1.0,
+        "programming_noise": (0.26348 / 25, 1.965 / 25, -1.1731 / 25),  # full scale 25 uS
+        "drift_model": "pcm",
+        "drift_t0": 20.0,
+        "flicker": 0.0088,
+        "source": "PCM, written and verified, pair: Nandakumar et al., ICECS 2019; Joshi et al. 2020",
+    },
+    "rram-milo": {
+        "model": "ideal",
+        "w_max": 1.0,
+        "w_min": -1.0,
+        "g_min": 50 / 175,  # 50 uS, w = 1 being 175
+        "programming_noise": (4.7823 / 225, -0.009107),  # full scale 225 uS
+        "source": "HfO2 RRAM, written and verified, 50 to 225 uS: Milo et al., IRPS 2021",
+    },
+    "rram-wan": {
+        "model": "ideal",
+        "w_max": 1.0,
+        "w_min": -1.0,
+        "programming_noise": (1.053 / 39.26, 0.2374, -0.01167 * 39.26, 1.536e-4 * 39.26**2),  # full scale 39.26 uS
+        "source": "HfO2 RRAM, written and verified, up to 39.26 uS: Wan et al., Nature 608, 504 (2022)",
     },
 }
 

@@ -22,6 +22,8 @@ def literal(value: Any) -> str:
     >>> literal(True), literal("symmetry"), literal(0.5)
     ('true', '"symmetry"', '0.5')
     """
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(literal, value))}]"
     return tomli_w.dumps({"v": value}).strip().removeprefix("v = ")
 
 

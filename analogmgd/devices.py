@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from .device_needs import missing
+from .device_pair_needs import pair_problem
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
 from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
@@ -24,6 +25,14 @@ def _reference(value: Any) -> Any:
             raise ValueError('must be a number or "symmetry"')
         return value
     return number(value)
+
+
+def _numbers(value: Any) -> Any:
+    """Lists, as TOML has them, as tuples; numbers that are no bool."""
+    return tuple(number(v) for v in value) if isinstance(value, list | tuple) else value
+
+
+Share = Annotated[float, BeforeValidator(number), Field(ge=0, le=1)]
 
 
 class Device(Settings):
@@ -78,6 +87,22 @@ class Device(Settings):
     drift_nu, drift_nu_spread : exponent of the drift g(t) = g_w ((t - t_w + t0)/t0)^-nu of a conductance since its
         last write, and its absolute spread; drift_t0 : t0 in seconds, None: the time of one step
     lifetime : seconds in which w leaks to 1/e of its distance from `rest`, or 0: never; lifetime_spread : relative
+    drift_model : "power": exponents as above; "pcm": nu = |mu + s xi| of each conductance, drawn at each of its writes,
+        mu = clip(-0.0155 ln g^ + 0.0244, 0.049, 0.1), s = clip(-0.0125 ln g^ - 0.0059, 0.008, 0.045), g^ = g/full_scale
+    full_scale : conductance that these and the next refer to, in units of w; None: that at the end of the range
+    programming_noise : [c0, c1, c2, c3]: each conductance is off by full_scale (c0 + c1 g^ + c2 g^2 + c3 g^3) xi, drawn
+        at each of its writes and kept until the next; neither the sum nor the conductance below 0
+    one_sided : two devices a weight, w = g_plus - g_minus, each written by up pulses only and drawn by itself; w_min to
+        w_max is the range of one
+    refresh_every : writes after which pairs are looked at, or 0: never. Both devices are reset and their difference is
+        written anew, pulse by pulse, where the larger is above refresh_upper w_max and the smaller above
+        refresh_lower w_max; reset, reset_spread, reset_c2c : where a reset leaves a device, reset + reset_spread xi
+        + reset_c2c xi, the first drawn once
+    flicker : 1/f noise of each conductance, a sum of Ornstein-Uhlenbeck processes of 1, 10, .. steps up to
+        flicker_slowest seconds (None: the run): g min(flicker/g^^flicker_power, flicker_most)
+        sqrt(ln((flicker_slowest + t_read)/(2 t_read))) in all, t_read = flicker_read_time in seconds; g^ as written
+    telegraph : fraction of the single devices that switch between two conductances, telegraph_size + telegraph_share g
+        apart, g their mean; telegraph_high, telegraph_low : mean seconds in the higher and the lower one
     read_noise, read_noise_slope : a conductance g is read as g + (read_noise + read_noise_slope g) xi, a fresh draw
         for each device and evaluation (in units of w, and relative)
     drift_every : steps after which what the network sees is brought up to date
@@ -142,6 +167,26 @@ class Device(Settings):
     drift_nu_spread: NonNegative = 0.0
     drift_t0: Positive | None = None
     drift_every: Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**31)] = 1
+    drift_model: Literal["power", "pcm"] = "power"
+    full_scale: Positive | None = None
+    programming_noise: Annotated[tuple[Real, ...], BeforeValidator(_numbers), Field(max_length=4)] | None = None
+    one_sided: Flag = False
+    reset: NonNegative = 0.0
+    reset_spread: NonNegative = 0.0
+    reset_c2c: NonNegative = 0.0
+    refresh_every: Annotated[int, BeforeValidator(whole), Field(ge=0, le=2**31)] = 1
+    refresh_upper: Share = 0.75
+    refresh_lower: Share = 0.25
+    flicker: NonNegative = 0.0
+    flicker_power: NonNegative = 0.65
+    flicker_most: Positive = 0.2
+    flicker_read_time: Positive = 250e-9
+    flicker_slowest: Positive | None = None
+    telegraph: Share = 0.0
+    telegraph_size: NonNegative = 0.0
+    telegraph_share: Share = 0.0
+    telegraph_high: Positive | None = None
+    telegraph_low: Positive | None = None
     lifetime: NonNegative = 0.0
     lifetime_spread: NonNegative = 0.0
     rest: Real = 0.0
@@ -187,13 +232,17 @@ class Device(Settings):
             raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
         if (needed := missing(self)) is not None:
             raise ValueError(needed)
+        if (problem := pair_problem(self)) is not None:
+            raise ValueError(problem)
         if self.write == "pulsed":
             self._check_model()
         return self
 
     def _check_model(self) -> None:
         assert self.w_min is not None and self.w_max is not None  # noqa: PT018
-        if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not self.w_min < 0 < self.w_max:
+        if self.model in ("linear", "soft-bounds", "soft-bounds-reference") and not (
+            self.one_sided or self.w_min < 0 < self.w_max
+        ):
             low, high = f"w_min = {self.w_min:g}", f"w_max = {self.w_max:g}"
             raise ValueError(f'{low}, {high}: model = "{self.model}" needs w_min < 0 < w_max')
         if self.c2c_additive and self.model in ("exponential", "power"):
@@ -211,7 +260,7 @@ class Device(Settings):
     @property
     def stateless(self) -> bool:
         """Whether a write is theta += dw (+ sigma_theta xi) and nothing else."""
-        if self.w_min is not None or self.write_noise > 0 or self.ages:
+        if self.w_min is not None or self.write_noise > 0 or self.ages or self.paired:
             return False
         return self.write == "ideal" or (self.write == "noisy" and not self.digital_biases)
 
@@ -233,7 +282,22 @@ class Device(Settings):
     @property
     def ages(self) -> bool:
         """Whether the devices change between writes."""
-        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.lifetime > 0
+        return self.drifts or self.lifetime > 0
+
+    @property
+    def drifts(self) -> bool:
+        """Whether conductances fall with time."""
+        return self.drift_nu > 0 or self.drift_nu_spread > 0 or self.drift_model == "pcm"
+
+    @property
+    def fluctuates(self) -> bool:
+        """Whether conductances have noise of their own, which goes on from step to step."""
+        return self.flicker > 0 or self.telegraph > 0
+
+    @property
+    def paired(self) -> bool:
+        """Whether both conductances of a weight have a state of their own."""
+        return self.one_sided or self.drift_model == "pcm" or self.fluctuates or any(self.programming_noise or ())
 
 
 def implied_write(settings: Mapping[str, Any]) -> str | None:
@@ -246,7 +310,7 @@ def implied_write(settings: Mapping[str, Any]) -> str | None:
     return "noisy" if isinstance(sigma, int | float) and sigma > 0 else None
 
 
-NAMES = tuple(name for name, preset in PRESETS.items() if not preset.get("one_sided"))
+NAMES = tuple(PRESETS)
 
 
 def device(name: str = "ideal", **changes: Any) -> Device:
@@ -268,6 +332,10 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     ecram-mo          linear                 Kim et al., IEDM 2019: metal-oxide ECRAM
     gokmen-vlasov     constant               Gokmen and Vlasov, Front. Neurosci. 10, 333 (2016): a specification
     idealized         constant               Rasch, Gokmen and Haensch 2019, arXiv 1906.02698
+    pcm               exponential            Nandakumar et al., Front. Neurosci. 14, 406 (2020): pairs of Ge2Sb2Te5
+    pcm-programmed    -                      Nandakumar et al., ICECS 2019; Joshi et al. 2020: written and verified
+    rram-milo         -                      Milo et al., IRPS 2021: written and verified, 50 to 225 uS
+    rram-wan          -                      Wan et al., Nature 608, 504 (2022): written and verified, up to 39 uS
     ================  =====================  ================================================================
 
     The numbers are those of the presets of aihwkit 1.x, but for the capacitor's lifetime, which is in seconds here.
@@ -279,9 +347,9 @@ def device(name: str = "ideal", **changes: Any) -> Device:
         known = list(NAMES)
         hint = did_you_mean(str(name), known)
         raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
-    preset = {}
-    if PRESETS[name]["model"] != "ideal":
-        preset = {k: v for k, v in {**DEFAULTS, **PRESETS[name]}.items() if k in Device.model_fields}
+    plain = PRESETS[name]["model"] == "ideal"
+    of_name = {k: v for k, v in PRESETS[name].items() if k != "model"} if plain else {**DEFAULTS, **PRESETS[name]}
+    preset = {k: v for k, v in of_name.items() if k in Device.model_fields}
     settings = {**preset, **changes, "name": name}
     if "write" not in changes and (write := implied_write(changes)):
         settings["write"] = write  # what is changed decides, before what the preset says

@@ -159,7 +159,7 @@ def arrays(trace: Trace) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], 
     loose = {"chips/id": trace.chips, "final/diverged_step": diverged_steps(trace)}
     if trace.ended:
         loose["final/theta"] = trace.theta
-        counts = {f"final/{name}": getattr(trace, name) for name in COUNTS}
+        counts = {f"final/{name}": trace.final(name) for name in COUNTS}
         loose |= {path: array for path, array in counts.items() if array is not None}
     for path, array in loose.items():
         yield path, array.shape, array.dtype, iter([array])

@@ -166,11 +166,25 @@ class FaultBlock:
             dead[first[layer] + k] = True
         return dead
 
-    def _limits(self) -> np.ndarray:
+    def single(self, side: int, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Bounds real[P, lanes] of the devices plus (0) or minus (1) of pairs: equal where they are stuck or open."""
+        if self.stuck is not None:
+            held = self.stuck[side]
+            at = np.where(np.isnan(held), 0, low + held * (high - low)).astype(low.dtype)
+            low, high = (np.where(np.isnan(held), x, at) for x in (low, high))
+        if len(self.open):
+            low, high = (np.where(self.open, low.dtype.type(0), x) for x in (low, high))
+        return low, high
+
+    def limits(self, side: int) -> np.ndarray:
+        """Pulses that the devices plus (0) or minus (1) of pairs live for, uint32[P, lanes]."""
+        return self._limits(side)
+
+    def _limits(self, side: int = 0) -> np.ndarray:
         faults, n = self._plan.chip.faults, self._plan.n_params
         assert faults.endurance is not None
         xi = np.zeros((4 * ((n + 3) // 4), self._ids.shape[1]))
-        draw.draw_normals(self._seed, self._ids, FAULT, 2**40, np.zeros((32, xi.shape[1]), np.uint32), xi)
+        draw.draw_normals(self._seed, self._ids, FAULT, 2**40 + side, np.zeros((32, xi.shape[1]), np.uint32), xi)
         life = np.zeros_like(xi)
         draw.exponential(faults.endurance_spread * xi, life)
         limit = self._rows(n, np.dtype(np.uint32))

@@ -23,6 +23,7 @@ from .plan_checks import (
     check_faults,
     check_latency,
     check_memory,
+    check_pairs,
     check_range,
     check_streams,
 )
@@ -55,6 +56,13 @@ def layer_table(chip: Chip) -> np.ndarray:
         parameter = biases + layer.n_out
         neuron += layer.n_out
     return np.array(rows, np.int64)
+
+
+def iteration_seconds(chip: Chip, mgd: MGD) -> float:
+    """Emulated time from one iteration to the next, on average over baselines and writes."""
+    writes = 1.0 if mgd.mode == "analog" else 1 / int(mgd.tau_theta)
+    evaluations = mgd.batch * mgd.evaluations * mgd.dt
+    return evaluations * chip.step_time + writes * chip.device.write_time
 
 
 def start_scale(chip: Chip, dtype: Any) -> np.ndarray:
@@ -98,6 +106,7 @@ class Plan:
         check_data(config.chip, data)
         check_faults(config.chip)
         check_latency(config.chip, config.rule)
+        check_pairs(config.chip)
         check_wires(config.chip, config.rule)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
@@ -199,7 +208,13 @@ class Plan:
         """What a run counts for each chip, see `trace_schema.COUNTS`."""
         if not self.physical:
             return ()
-        found = ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+        device = self.chip.device
+        found: tuple[str, ...] = ("saturated",) if self.law[t.WRITES] == t.WRITES_PLAIN else ("saturated", "pulses")
+        if device.paired:
+            found += ("conductance_plus", "conductance_minus")
+            found += ("refreshes",) if device.one_sided else ()
+            found += ("theta_still",) if device.fluctuates else ()
+            found += ("nu_plus", "nu_minus") if device.drifts else ()
         return (*found, "own", "wire_solves", "wire_error") if self.wired else found
 
     @cached_property
@@ -229,11 +244,8 @@ class Plan:
     @property
     def iteration_seconds(self) -> float:
         """Emulated time from one iteration to the next, on average over baselines and writes."""
-        mgd = self.mgd
-        assert mgd is not None
-        writes = 1.0 if mgd.mode == "analog" else 1 / int(mgd.tau_theta)
-        evaluations = mgd.batch * mgd.evaluations * mgd.dt
-        return evaluations * self.chip.step_time + writes * self.chip.device.write_time
+        assert self.mgd is not None
+        return iteration_seconds(self.chip, self.mgd)
 
     @property
     def kind(self) -> str:
@@ -293,6 +305,7 @@ class Plan:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
             rows += 24 * self.physical + 10 * self.wired  # some of them while it is built
+            rows += (60 if self.chip.device.paired else 0) + (20 if self.chip.device.flicker > 0 else 0)
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each

@@ -65,12 +65,18 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(
             f"device.write_steps = {late}: must be less than rule.tau_theta = {rule.tau_theta:g}, in discrete mode"
         )
-    if late > 0 and device.ages:
-        raise ConfigError(f"device.write_steps = {late}: not together with drift or leak")
+    if late > 0 and (device.ages or device.fluctuates):
+        raise ConfigError(f"device.write_steps = {late}: not together with drift, leak or fluctuations")
     if chip.input_tau > 0 and rule.batch > 1:
         raise ConfigError(f"chip.input_tau = {chip.input_tau:g}: needs rule.batch = 1, and it is {rule.batch}")
     if abs(chip.delay / rule.dt - round(chip.delay / rule.dt)) > 1e-9:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
+
+
+def check_pairs(chip: Chip) -> None:
+    """Raise ConfigError where conductances with a state of their own meet what does not know them."""
+    if chip.device.paired and chip.wires is not None and not chip.wires.ideal:
+        raise ConfigError(f"wires: not with device {chip.device.name!r}, whose conductances have a state of their own")
 
 
 def check_cost_noise(plan: Plan) -> None:
@@ -153,6 +159,8 @@ def check_streams(plan: Plan) -> None:
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
     words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch, 128)  # the noise of the cost takes less than 128
+    if plan.physical and plan.chip.device.paired:
+        words_a_step = max(words_a_step, 200 * blocks)  # 25 processes of 1/f noise
     if plan.run.steps * words_a_step > STREAM_LIMIT:
         most = STREAM_LIMIT // words_a_step
         raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +12,13 @@ from .config import Config
 from .data import Dataset, load_dataset
 from .device_law import decayed
 from .errors import ConfigError
+from .kernels.table import DRIFT_T0
 from .plan import Plan
 from .trace import Trace
+from .wire_block import conductances, seen
 
 LANES = 64
+Later = Callable[[float], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     seconds : times after the end of the run, >= 0; every device counts as written at its end
     data : the data set, where the run's own cannot be loaded by its name
 
-    Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run.
+    Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run;
+    exponents that are drawn at each write are those of the last. What fluctuates is left out. With wires the
+    arrays are solved exactly at each of the times.
     Returns an `Aging`. Raises ConfigError where there is nothing that ages, or a time is negative.
 
     >>> from analogmgd import MGD, Chip, Device, Network, train
@@ -53,26 +58,56 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     plan = Plan(config, data if data is not None else load_dataset(**config.data))
     if run.environment.get("data_sha256") != plan.data.fingerprint():
         raise ConfigError(f"data set {plan.data.name}: it is not the one the run was trained on")
-    blocks = [_age_block(plan, run.theta, first, times) for first in range(0, len(plan.ids), LANES)]
+    blocks = [_age_block(plan, run, first, times) for first in range(0, len(plan.ids), LANES)]
     theta, cost, accuracy = (np.concatenate(parts, axis=1) for parts in zip(*blocks, strict=True))
     return Aging(times, accuracy, cost, theta)
 
 
-def _age_block(plan: Plan, theta: np.ndarray, first: int, times: np.ndarray) -> tuple[np.ndarray, ...]:
+def _age_block(plan: Plan, run: Trace, first: int, times: np.ndarray) -> tuple[np.ndarray, ...]:
     count = min(LANES, len(plan.ids) - first)
     block = Block(plan, first, count, None)
     assert block.devices is not None
-    lanes = block.theta.shape[1]
-    chosen = np.minimum(np.arange(first, first + lanes), first + count - 1)
-    offset = block.devices.drawn.get("reference", 0)
-    held = theta[chosen].T.astype(plan.dtype) + offset
-    drawn = [block.devices.drawn.get(name) for name in ("drift_nu_plus", "drift_nu_minus", "leak")]
+    chosen = np.minimum(np.arange(first, first + block.theta.shape[1]), first + count - 1)
+    later = _pairs(plan, run, chosen) if plan.chip.device.paired else _mapped(plan, run, chosen, block)
     found = []
     for seconds in times:
-        now = decayed(held.astype(np.float64), float(seconds) / plan.iteration_seconds, plan.about, *drawn)
-        block.theta[:] = now - offset
+        block.theta[:] = block.quiet[:] = later(float(seconds) / plan.iteration_seconds)
         if plan.chip.device.digital_biases:
-            block.theta[plan.biases] = theta[chosen].T[plan.biases]
+            block.theta[plan.biases] = block.quiet[plan.biases] = run.theta[chosen].T[plan.biases]
         cost, accuracy = block.evaluate(plan.test, len(plan.test.x))
         found.append((block.chips_theta(), cost, accuracy))
     return tuple(np.array(part) for part in zip(*found, strict=True))
+
+
+def _mapped(plan: Plan, run: Trace, chosen: np.ndarray, block: Block) -> Later:
+    """What becomes of weights that devices are mapped onto: theta float64[P, lanes] after so many iterations."""
+    assert block.devices is not None
+    wires = block.devices.wires
+    offset = block.devices.drawn.get("reference", 0)
+    start = run.theta if run.own is None else run.own
+    held = (start[chosen].T.astype(plan.dtype) + offset).astype(np.float64)
+    drawn = [block.devices.drawn.get(name) for name in ("drift_nu_plus", "drift_nu_minus", "leak")]
+
+    def later(iterations: float) -> np.ndarray:
+        now = decayed(held, iterations, plan.about, *drawn) - offset
+        if wires is None:
+            return now
+        stuck = wires.parts.stuck_plus, wires.parts.stuck_minus
+        pairs = conductances(held, now, iterations, plan.about, (drawn[0], drawn[1]), stuck)
+        return seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
+
+    return later
+
+
+def _pairs(plan: Plan, run: Trace, chosen: np.ndarray) -> Later:
+    """The same of weights whose two conductances are in the trace; what fluctuates is left out."""
+    conductances, nu, still = run.conductances, run.nu, run.theta_still
+    assert conductances is not None and nu is not None  # noqa: PT018
+    pair, nu = (x[chosen].astype(np.float64).transpose(2, 1, 0) for x in (conductances, nu))
+    rest = (run.theta if still is None else still)[chosen].T - (pair[0] - pair[1])
+
+    def later(iterations: float) -> np.ndarray:
+        now = pair * np.exp(-nu * np.log1p(iterations / plan.about[DRIFT_T0]))
+        return now[0] - now[1] + rest
+
+    return later

@@ -222,20 +222,51 @@ class Trace:
             )
         return self._final["theta"]
 
+    def final(self, name: str) -> Array | None:
+        """What is counted and kept at the end under `/final/name`, first axis chips; None where there is none."""
+        return self._final[name] if self.ended and name in self._final else None
+
     @property
     def pulses(self) -> Array | None:
         """uint32 (chips, P), the pulses (or writes) each device has got; None for devices that do not count any."""
-        return self._final["pulses"] if self.ended and "pulses" in self._final else None
+        return self.final("pulses")
+
+    @property
+    def refreshes(self) -> Array | None:
+        """uint32 (chips, P), how often each pair of one-sided devices was reset and written anew; None for others."""
+        return self.final("refreshes")
+
+    @property
+    def conductances(self) -> Array | None:
+        """(chips, P, 2), plus and minus of each weight at the end in units of theta, with the errors of their last
+        write and without what fluctuates; None for devices that have none of their own.
+        """
+        return self._pair("conductance")
+
+    @property
+    def nu(self) -> Array | None:
+        """(chips, P, 2), exponents that these conductances drift with since their last write; None without drift."""
+        return self._pair("nu")
+
+    @property
+    def theta_still(self) -> Array | None:
+        """(chips, P), final parameters without what fluctuates; None where nothing does."""
+        return self.final("theta_still")
+
+    def _pair(self, name: str) -> Array | None:
+        if not self.ended or f"{name}_plus" not in self._final:
+            return None
+        return np.stack([self._final[f"{name}_plus"], self._final[f"{name}_minus"]], axis=-1)
 
     @property
     def saturated(self) -> Array | None:
         """uint64 (chips, 3), conversions that were cut: of inputs, columns, the cost; None without converters."""
-        return self._final["saturated"] if self.ended and "saturated" in self._final else None
+        return self.final("saturated")
 
     @property
     def own(self) -> Array | None:
         """float64 (chips, P), what the devices amount to at the end, without wires; None for chips without them."""
-        return self._final["own"] if self.ended and "own" in self._final else None
+        return self.final("own")
 
     @property
     def wire_solves(self) -> Array | None:

@@ -63,7 +63,7 @@ def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
         found["probe/chip"] = header.probe_chips
     found["final/theta"] = np.full((n, header.n_params), np.nan, header.dtype)
     for name in header.counts:
-        found[f"final/{name}"] = np.zeros((n, count_width(header, name)), COUNTS[name][1])
+        found[f"final/{name}"] = np.zeros((n, count_width(header, name)), COUNTS[name][1] or header.dtype)
     found["final/diverged_step"] = np.full(n, -1, np.int64)
     found["final/state"] = np.array([seal(RUNNING)])
     return found

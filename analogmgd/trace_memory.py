@@ -146,7 +146,7 @@ class TraceWriter(ABC):
         state = {"status": status, "ended": True, "extra": dict(extra or {})}
         if len(seal(state)) > STATE_BYTES:
             raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {STATE_BYTES} are allowed")
-        kept = {name: np.asarray(value, COUNTS[name][1]) for name, value in (counts or {}).items()}
+        kept = {name: np.asarray(value, COUNTS[name][1] or self.header.dtype) for name, value in (counts or {}).items()}
         wanted = {name: (shape[0], count_width(self.header, name)) for name in self.header.counts}
         if (found := {name: value.shape for name, value in kept.items()}) != wanted:
             raise ValueError(f"counts have shapes {found}; expected {wanted}")

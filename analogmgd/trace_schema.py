@@ -61,13 +61,21 @@ PROBE: dict[str, Quantity] = {
 
 CONVERTERS = ("inputs", "columns", "cost")
 # name -> axis beside the chips, type: pulses (or writes) of each device, conversions that were cut; with wires what the
-# devices amount to, exact solves, and the largest error found by one
+# devices amount to, exact solves, and the largest error found by one; of pairs refreshes, both conductances of each
+# weight in units of theta, and theta, without what fluctuates, where anything does, and the exponents that they drift
+# with. A type of None: the precision of the run
 COUNTS: dict[str, tuple[str, Any]] = {
     "pulses": ("parameter", np.uint32),
     "saturated": ("converter", np.uint64),
     "own": ("parameter", np.float64),
     "wire_solves": ("one", np.uint64),
     "wire_error": ("one", np.float64),
+    "refreshes": ("parameter", np.uint32),
+    "conductance_plus": ("parameter", None),
+    "conductance_minus": ("parameter", None),
+    "theta_still": ("parameter", None),
+    "nu_plus": ("parameter", None),
+    "nu_minus": ("parameter", None),
 }
 
 
@@ -247,7 +255,7 @@ def layout(header: TraceHeader) -> list[Dataset]:
     found.append(fixed("final/theta", ("chip", "parameter"), header.dtype, (n, p)))
     for name in header.counts:
         axis, kind = COUNTS[name]
-        found.append(fixed(f"final/{name}", ("chip", axis), kind, (n, count_width(header, name))))
+        found.append(fixed(f"final/{name}", ("chip", axis), kind or header.dtype, (n, count_width(header, name))))
     found.append(fixed("final/diverged_step", ("chip",), np.int64, (n,), "step"))
     found.append(fixed("final/state", ("text",), f"S{STATE_BYTES}", (1,)))
     return found

@@ -20,7 +20,7 @@ from .engine import Engine, thread_count
 from .errors import AnalogMGDWarning, ConfigError
 from .merge import RowPlan, Rows
 from .network import Network
-from .plan import Plan
+from .plan import Plan, iteration_seconds
 from .rule import MGD, Backprop
 from .trace import Trace, TraceHeader, open_writer
 from .trace_schema import CONVERTERS
@@ -43,7 +43,7 @@ class Progress(Protocol):
 
 
 def settle(config: Config, data: Dataset) -> Config:
-    """Fill in what depends on the whole: record_every, and the horizon of the cosine."""
+    """Fill in what depends on the whole: record_every, the horizon of the cosine, the slowest part of 1/f noise."""
     run, rule = config.run, config.rule
     if run.record_every is None:
         evaluated = min(run.eval_samples or len(data.x_test), len(data.x_test))
@@ -53,7 +53,11 @@ def settle(config: Config, data: Dataset) -> Config:
     if rule.schedule == "cosine" and rule.schedule_steps is None:
         dt = rule.dt if isinstance(rule, MGD) else 1.0
         rule = rule.replace(schedule_steps=max(1, round(run.steps * dt)))
-    return replace(config, run=run, rule=rule)
+    chip = config.chip
+    if chip.device.flicker > 0 and chip.device.flicker_slowest is None and isinstance(rule, MGD):
+        span = run.steps * iteration_seconds(chip, rule)
+        chip = chip.replace(device=chip.device.replace(flicker_slowest=span))
+    return replace(config, chip=chip, run=run, rule=rule)
 
 
 def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:

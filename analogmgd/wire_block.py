@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device_law import MAPPINGS
+from .device_law import MAPPINGS, drifted, mapped
 from .errors import ConfigError
 from .faults import FaultBlock
 from .kernels import elimination
@@ -45,7 +45,7 @@ def array_table(chip: Chip) -> np.ndarray:
 
 def bias_rows(chip: Chip) -> int:
     """Rows of an array that are driven at 1 for the biases: 1, or 0 where biases are not devices."""
-    return 0 if getattr(chip.device, "digital_biases", False) else 1
+    return 0 if chip.device.digital_biases else 1
 
 
 def wiring(chip: Chip) -> np.ndarray:
@@ -106,14 +106,14 @@ class WireBlock:
         stuck_plus, stuck_minus = self._stuck(plan, rows, faults)
         steps = np.dtype(np.int64)
         after, last, solves = rows(1, steps), rows(1, steps), rows(1, np.dtype(np.uint64))
-        worst = rows(1, np.dtype(np.float64))
+        worst = rows(2, np.dtype(np.float64))
         scratch = elimination.scratch(*scratch_shape(chip))
         self.parts = Parts(
             about, array_table(chip).ravel(), self.own, self.base, self.plus, self.minus, self.mismatch, middle,
             stuck_plus, stuck_minus, after, last, solves, worst, rows(n), rows(n), np.zeros(n), np.zeros(n), *scratch,
         )  # fmt: skip
         self.state = (self.own, self.base, self.plus, self.minus, after, last, solves, worst, gain)
-        self.counts = {"own": self.own, "wire_solves": solves, "wire_error": worst}
+        self.counts = {"own": self.own, "wire_solves": solves, "wire_error": worst[:1]}
 
     def _stuck(self, plan: Plan, rows: Callable[..., np.ndarray], faults: FaultBlock | None) -> list[np.ndarray]:
         """Conductances that do not move, plus and minus real[P or 0, lanes], NaN where they do; 0 on open lines."""
@@ -121,17 +121,45 @@ class WireBlock:
             return [rows(0), rows(0)]
         out = [rows(plan.n_params), rows(plan.n_params)]
         device = plan.chip.device
+        moving = np.full_like(out[0], np.nan)
         for array, fractions, end in zip(
-            out, faults.stuck or (np.nan, np.nan), (device.w_max, device.w_min), strict=True
+            out, faults.stuck or (moving, moving), (device.w_max, device.w_min), strict=True
         ):
             array[:] = device.scale * (device.g_min + abs(end or 0.0) * fractions)
             if len(faults.open):
                 array[faults.open] = 0
+            if device.digital_biases:
+                array[plan.biases] = np.nan
         return out
 
     def left_of(self, grad: np.ndarray) -> np.ndarray:
         """The gradient to what the devices amount to, from that to what the network sees; real[P, lanes]."""
         return grad * (0.5 * (self.plus + self.minus)).astype(grad.dtype)
+
+
+def conductances(
+    held: np.ndarray, own: np.ndarray, iterations: float, about: np.ndarray,
+    nu: tuple[np.ndarray | None, np.ndarray | None], stuck: tuple[np.ndarray, np.ndarray],
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """g_plus and g_minus of devices written as `held` that amount to `own` so many iterations later, float64[P, lanes].
+
+    As `kernels.wire_pairs.pair`; nu : exponents of both; stuck : as `WireBlock` has them.
+    """
+    plus, minus = mapped(own, about)
+    if nu[0] is not None and nu[1] is not None:
+        up, down = drifted(held, iterations, about, nu[0], nu[1])
+        more = own - (up - down)
+        (plus, minus), (p, m) = mapped(held + more, about), mapped(held, about)
+        plus, minus = up + plus - p, down + minus - m
+    if len(stuck[0]):
+        s, z = (x.astype(np.float64) for x in stuck)
+        free, other = np.isnan(s), np.isnan(z)
+        plus, minus = (
+            np.where(free, np.where(other, plus, own + z), s),
+            np.where(other, np.where(free, minus, s - own), z),
+        )
+    below, above = np.maximum(-plus, 0), np.maximum(-minus, 0)
+    return plus + below + above, minus + below + above
 
 
 def seen(chip: Chip, plus: np.ndarray, minus: np.ndarray) -> np.ndarray:

@@ -11,13 +11,20 @@ from __future__ import annotations
 
 from .jit import leaf
 from .mathfn import exp, log
-from .simd import filled, fma, load, to_float, where
+from .picked import seen, spot
+from .simd import filled, fma, to_float, where
 from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
 
 
 @leaf
 def drifted(h, since, aging, p, v):
     """Both conductances of device p, so many steps after its pair was written with state h."""
+    return drifted_at(h, since, aging, spot(p, v, aging.nu_plus))
+
+
+@leaf
+def drifted_at(h, since, aging, at):
+    """The same of devices at a `picked.spot`."""
     about, nu_plus, nu_minus = aging.about, aging.nu_plus, aging.nu_minus
     real = nu_plus.dtype.type
     base = real(about[G_PAIR])
@@ -28,19 +35,25 @@ def drifted(h, since, aging, p, v):
     else:
         plus, minus = h + base, filled(base, nu_plus)
     age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
-    return plus * exp(age * -load(nu_plus, p, v)), minus * exp(age * -load(nu_minus, p, v))
+    return plus * exp(age * -seen(nu_plus, at)), minus * exp(age * -seen(nu_minus, at))
 
 
 @leaf
 def decayed(h, n, aging, p, v):
     """The state of device p at step n that was h when it was written."""
+    return decayed_at(h, n, aging, spot(p, v, aging.nu_plus))
+
+
+@leaf
+def decayed_at(h, n, aging, at):
+    """The same of devices at a `picked.spot`."""
     about, written, nu_plus, leak = aging.about, aging.written, aging.nu_plus, aging.leak
     real = nu_plus.dtype.type
-    since = to_float(n - load(written, p, v), nu_plus)
+    since = to_float(n - seen(written, at), nu_plus)
     if nu_plus.shape[0] > 0:
-        plus, minus = drifted(h, since, aging, p, v)
+        plus, minus = drifted_at(h, since, aging, at)
         h = plus - minus
     if leak.shape[0] > 0:
         rest = real(about[REST])
-        h = fma(h - rest, exp(since * -load(leak, p, v)), rest)
+        h = fma(h - rest, exp(since * -seen(leak, at)), rest)
     return h

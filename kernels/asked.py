@@ -7,6 +7,7 @@ from numba.extending import overload
 
 from .hardware import lacks
 from .jit import FLAGS, leaf
+from .picked import keep, seen
 from .simd import filled, lanes_of, load, store, to_float, where, width_of
 
 
@@ -37,6 +38,25 @@ def note_given(counts, counted, limit, first, last, extras):
                 store(given, p, v, m)
 
 
+@leaf
+def note_given_at(m, had, limit, at, given):
+    """The same of the devices at a `picked.spot`, m and `had` being vectors; nothing where m is 0."""
+    if given.shape[0] > 0:
+        if limit.shape[0] > 0:
+            most = seen(limit, at)
+            left = to_float(where(had < most, most - had, np.uint32(0)), given)
+            keep(given, at, where(m > left, left, where(m < -left, -left, m)), m != 0.0)
+        else:
+            keep(given, at, m, m != 0.0)
+
+
+@leaf
+def nothing_given(p, v, given):
+    """No pulse for parameter p, until `note_given_at` says else."""
+    if given.shape[0] > 0:
+        store(given, p, v, 0.0)
+
+
 def asked_on(x, p, v, device):
     """`number_asked`, or x."""
 
@@ -59,3 +79,42 @@ def _given_on(counts, counted, limit, first, last, device):
     return lambda counts, counted, limit, first, last, device: note_given(
         counts, counted, limit, first, last, device.extras
     )
+
+
+def given_at_on(m, had, limit, at, device):
+    """`note_given_at`, or nothing."""
+
+
+@overload(given_at_on, jit_options=FLAGS)
+def _given_at_on(m, had, limit, at, device):
+    if not lacks(device, "pair"):
+        return lambda m, had, limit, at, device: note_given_at(m, had, limit, at, device.given)
+    if lacks(device, "extras"):
+        return lambda m, had, limit, at, device: None
+    return lambda m, had, limit, at, device: note_given_at(m, had, limit, at, device.extras.given)
+
+
+def none_given_on(p, v, device):
+    """`nothing_given`, or nothing."""
+
+
+@overload(none_given_on, jit_options=FLAGS)
+def _none_given_on(p, v, device):
+    if not lacks(device, "pair"):
+        return lambda p, v, device: nothing_given(p, v, device.given)
+    if lacks(device, "extras"):
+        return lambda p, v, device: None
+    return lambda p, v, device: nothing_given(p, v, device.extras.given)
+
+
+def asks_plainly(device):
+    """Whether nothing of this concerns the write."""
+
+
+@overload(asks_plainly, jit_options=FLAGS)
+def _asks_plainly(device):
+    if not lacks(device, "pair"):
+        return lambda device: False
+    if lacks(device, "extras"):
+        return lambda device: True
+    return lambda device: device.extras.given.shape[0] == 0 and device.extras.number.shape[0] == 0

@@ -6,13 +6,17 @@ import numpy as np
 from numba.extending import overload
 
 from .aging import decayed
+from .conductance import hold_pairs
 from .disturb import disturb_on, restore_on
-from .hardware import is_empty
+from .hardware import is_empty, lacks
 from .jit import FLAGS, leaf
-from .pulse import write_pulses
+from .pair import write_pairs
+from .pair_table import STILL, WRITTEN_UP
+from .pulses import write_pulses
 from .simd import lanes_of, load, store, width_of
-from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN
+from .table import AGE_EVERY, WRITE_STEPS, WRITES, WRITES_PLAIN, WRITES_PULSES
 from .update import write
+from .writes import write_values
 
 
 @leaf
@@ -32,6 +36,15 @@ def hold(n, theta, device):
         restore_on(theta, device)
 
 
+@leaf
+def restore_pairs(theta, device):
+    """Biases that are only numbers are what they are, also without what fluctuates."""
+    restore_on(theta, device)
+    real, at = device.pair.real, device.pair.at
+    if at[STILL + 1] > at[STILL]:
+        restore_on(real[at[STILL] : at[STILL + 1]], device)
+
+
 def write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
     """`write_pulses`, or `update.write` where `device` is empty."""
 
@@ -46,12 +59,24 @@ def _write_on(n, theta, G, velocity, reals, rate, clear, number, seed, ids, word
     def body(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
         if device.law[WRITES] == WRITES_PLAIN:
             write(theta, G, velocity, reals, rate, clear, number, seed, ids, words, many)
+            return
+        if device.law[WRITES] == WRITES_PULSES:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
         else:
-            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
-            disturb_on(theta, device)
-            restore_on(theta, device)
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        disturb_on(theta, device)
+        restore_on(theta, device)
 
-    return body
+    def with_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, many, device):
+        if device.pair.about[WRITTEN_UP] > 0.0:
+            write_pairs(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        elif device.law[WRITES] == WRITES_PULSES:
+            write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, device.work, device)
+        else:
+            write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, words, device)
+        restore_pairs(theta, device)
+
+    return body if lacks(device, "pair") else with_pairs
 
 
 def is_plain(device):
@@ -65,12 +90,19 @@ def _is_plain(device):
     return lambda device: device.law[WRITES] == WRITES_PLAIN and device.latency.about[WRITE_STEPS] == 0.0
 
 
-def hold_on(n, theta, device):
-    """`hold`, or nothing where `device` is empty."""
+def hold_on(n, theta, seed, ids, words, many, device):
+    """`hold`, or `hold_pairs`, or nothing where `device` is empty."""
 
 
 @overload(hold_on, jit_options=FLAGS)
-def _hold_on(n, theta, device):
+def _hold_on(n, theta, seed, ids, words, many, device):
     if is_empty(device):
-        return lambda n, theta, device: None
-    return lambda n, theta, device: hold(n, theta, device)
+        return lambda n, theta, seed, ids, words, many, device: None
+    if lacks(device, "pair"):
+        return lambda n, theta, seed, ids, words, many, device: hold(n, theta, device)
+
+    def with_pairs(n, theta, seed, ids, words, many, device):
+        hold_pairs(n, theta, seed, ids, words, many, device)
+        restore_pairs(theta, device)
+
+    return with_pairs

@@ -11,7 +11,8 @@ from numba.extending import overload
 from .hardware import lacks
 from .jit import FLAGS, inner, leaf
 from .perturb import copy_row
-from .pulse import limited, step_of
+from .picked import spot
+from .pulse import limited, slopes, step_of
 from .simd import any_lane, filled, lanes_of, load, store, where, width_of
 from .table import AGE_EVERY, HALF_SELECT
 
@@ -57,10 +58,13 @@ def disturb(theta, device):
                         continue
                     rising, falling = filled(share, theta) > 0.0, filled(share, theta) < 0.0
                     h = load(held, p, v)
-                    rise = step_of(h, rising, device.up, device.down, device.slope_up, device.slope_down, high, low,
-                                   law, p, v)  # fmt: skip
-                    fall = step_of(h, falling, device.up, device.down, device.slope_up, device.slope_down, high, low,
-                                   law, p, v)  # fmt: skip
+                    at = spot(p, v, theta)
+                    step, slope = slopes(rising, device.up, device.down, device.slope_up, device.slope_down, law,
+                                         device.packed, at)  # fmt: skip
+                    rise = step_of(h, rising, step, slope, load(high, p, v), load(low, p, v), law, theta)
+                    step, slope = slopes(falling, device.up, device.down, device.slope_up, device.slope_down, law,
+                                         device.packed, at)  # fmt: skip
+                    fall = step_of(h, falling, step, slope, load(high, p, v), load(low, p, v), law, theta)
                     after = limited(h + (up * rise - down * fall) * share, high, low, p, v)
                     after = where(up + down > 0.0, after, h)
                     if limit.shape[0] > 0:

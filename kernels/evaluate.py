@@ -59,7 +59,7 @@ def evaluate(s0, s1, cost, layers, neuron, theta, xs, targets, smoothed, y, work
             else:
                 convert_inputs(work, half - z, layers[q, t.N_IN], False, device)
                 plain_dense(theta, w0, b0, layers[q, t.N_IN], layers[q, t.N_OUT], work, half - z, work, z)
-            read_columns(theta, w0, b0, 0, layers[q, t.N_OUT], work, 0, z, layers[q, t.NEURONS], 0, device)
+            read_columns(layers[q, t.N_OUT], work, z, layers[q, t.NEURONS], device)
             activate(work, z, layers[q, t.N_OUT], layers[q, t.ACTIVATION], neuron, layers[q, t.NEURONS])
         for v in range(0, lanes, WIDTH):
             for k in range(n_out):

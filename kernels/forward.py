@@ -5,7 +5,7 @@ from __future__ import annotations
 from .dense import ANTITHETIC, PAIR, SINGLE, make_dense
 from .jit import leaf
 from .neuron import activate
-from .readout import convert_inputs, read_columns
+from .readout import convert_inputs, noise_on, read_columns
 from .table import ACTIVATION, BIASES, N_IN, N_OUT, NEURONS, WEIGHTS
 
 
@@ -43,11 +43,10 @@ def make_network(form: int):
                 dense_pair(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
             else:
                 dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
+            noise_on(kind == SINGLE, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, layers[q, NEURONS], device)
             # One place for both copies: what is pasted in twice is compiled twice.
             for row in range(zb if kind == SINGLE else za, zb + 1, zb - za):
-                copy = 1 if row == zb else 0
-                x = xb if row == zb else xa
-                read_columns(theta, w0, b0, n_in, n_out, work, x, row, layers[q, NEURONS], copy, device)
+                read_columns(n_out, work, row, layers[q, NEURONS], device)
                 activate(work, row, n_out, layers[q, ACTIVATION], neuron, layers[q, NEURONS])
 
     return network

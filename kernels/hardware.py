@@ -49,6 +49,29 @@ class Readout(NamedTuple):
     saturated: np.ndarray
 
 
+class Pair(NamedTuple):
+    """The two conductances of every weight, where they are more than a mapping; in units of theta.
+
+    about float64[PAIR]; every, keep float64[processes] (iterations between updates of 1/f noise, correlation between
+    them). real[..] and count uint32[..] hold all the rest, one after the other, as the tables at, count_at int64 say
+    (`part`): few arrays compile faster. Of each side, P rows or none: HELD the conductance as it was meant to be when
+    it was written, PROGRAMMED as it then was, NOW what it has become; of devices that are written upwards only
+    (`pair`) STEP_UP, SLOPE, HIGH, LOW, RESET (where a reset leaves it) and COUNTED, LIMIT; fluctuations (`flicker`):
+    RATIO of a process to the conductance, PROCESSES (P rows each), SLOW the sum of the slow ones, TRAP (1: there is
+    one) and its STATE (0 or 1); TOUCHED[32] is scratch. Of both: STILL is theta without fluctuations, REFRESHED a
+    count, DUE[32] scratch. Exponents and clocks are those of `Aging`; devices written upwards have two clocks, in 2 P
+    rows.
+    """
+
+    about: np.ndarray
+    every: np.ndarray
+    keep: np.ndarray
+    at: np.ndarray
+    count_at: np.ndarray
+    real: np.ndarray
+    count: np.ndarray
+
+
 class Extras(NamedTuple):
     """What few chips have; () for the others.
 
@@ -80,12 +103,15 @@ class Extras(NamedTuple):
 
 
 class Wires(NamedTuple):
-    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE]. own real[P] is
-    what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves, all real[P];
-    mismatch and middle (theta while a perturbation is applied that is exact both ways) real[P or 0]; stuck_plus and
-    stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are steps of solves,
-    solves uint64[1] how many, worst float64[1] the largest error. g_plus, g_minus real[P], exact, other float64[P] (no
-    lanes), cells, work and stack float64[.., .., ..] (`elimination`) are scratch."""
+    """Crossbars whose wires have resistance (`wires`): about float64[WIRING], tiles int64[arrays x TILE].
+
+    own real[P] is what the devices amount to without wires; theta = base + plus g_plus - minus g_minus between solves,
+    all real[P]; mismatch and middle (theta while a perturbation that is exact both ways is applied) real[P or 0];
+    stuck_plus and stuck_minus real[P or 0], conductances that do not move, NaN where they do. next, last int64[1] are
+    steps of solves, solves uint64[1] how many, worst float64[2] the largest error and the rate at which it grows.
+    g_plus, g_minus real[P], exact, other float64[P] (no lanes), cells, work and stack float64[.., .., ..]
+    (`elimination`) are scratch.
+    """
 
     about: np.ndarray
     tiles: np.ndarray
@@ -115,7 +141,9 @@ class Hardware(NamedTuple):
 
     law float64[LAW]; held real[P] is the state when it was written, offset what is subtracted from it for the network
     to see, kept the write noise that is added, limit uint32[P] the pulses a device lives for, counted uint32[P] those
-    it has had; up .. low as in `device_law.Devices`; counts and xi are scratch.
+    it has had; up .. low as in `device_law.Devices`; counts, xi and work are scratch. packed real[P or 0, lanes,
+    8]: up, down, slope_up, slope_down, high, low, offset once more (0 where there are none), those of a device side by
+    side; given real[P or 0] (with a Pair) the pulses of a write, signed.
     """
 
     law: np.ndarray
@@ -133,11 +161,15 @@ class Hardware(NamedTuple):
     kept: np.ndarray
     counts: np.ndarray
     xi: np.ndarray
+    work: np.ndarray
+    packed: np.ndarray
+    given: np.ndarray
     aging: Aging
     latency: Latency
     readout: Readout
     extras: Any = ()  # Extras, where there are such
     wires: Any = ()  # Wires, where there are such
+    pair: Any = ()  # Pair, where there is one
 
 
 class Reading(NamedTuple):

@@ -82,8 +82,8 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-# For functions of a kernel, overloads too: nothing calls them from outside. `part` reaches into numba, so it is used with
-# the versions it was tried with; another compiles the same code, more slowly.
+# For functions of a kernel, overloads too: nothing calls them from outside. `part` reaches into numba, so it is used
+# with the versions it was tried with; another compiles the same code, more slowly.
 FLAGS: dict[str, Any] = {**OUTER, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 if TRIED[0] <= numba.version_info[:2] <= TRIED[1]:
     from .part import Inner

@@ -30,6 +30,7 @@ from .simd import filled, lanes_of, load, resized, store, width_of
     CONVERTER,
     FAULT,
 ) = range(15)
+PROGRAM, REFRESH, FLICKER, TELEGRAPH = range(15, 19)
 COLOUR, FIELD = 20, 21
 
 M0 = np.uint64(0xD2511F53)

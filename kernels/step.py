@@ -147,7 +147,7 @@ def make_steps(form: int):
         solved = True  # anew, what a perturbation amounts to
 
         for n in range(n0, n1):
-            hold_on(n, own, device)
+            hold_on(n, own, seed, ids, scratch, many, device)
             settle_on(n, since_theta, own, device)
             changed = since_x == 0
             measured = changed or (not analog and since_theta == seen_from(device))
@@ -205,7 +205,7 @@ def make_steps(form: int):
                     gather(xs, index, b, work)
                     convert_inputs(work, 0, xs.shape[1], True, device)
                     gather(ys, index, b, y)
-                draw_noise(n * batch + b, seed, ids, scratch, device)
+                draw_noise(n * batch + b, forward == SINGLE, seed, ids, scratch, device)
                 network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
                     add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)

@@ -177,6 +177,8 @@ floor = _unary("floor")
 def where(typingctx, mask, a, b):
     """a in the lanes where mask holds, else b."""
     result = _type_of(a, b)
+    if not isinstance(result, Vec):
+        result = like_kind(mask, result)
 
     def codegen(context, builder, sig, args):
         x, y = (lift(context, builder, v, k, result) for v, k in zip(args[1:], sig.args[1:], strict=True))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_pulsed import BLOCKS, NET, PULSE, SEED, P, populated, settings_of
+from test_pulsed import BLOCKS, NET, SEED, Draws, P, populated, settings_of
 
 import analogmgd as am
 from analogmgd.chip import TIME_SCALES
@@ -46,11 +46,12 @@ def aged(device, chip, w, since, step=STEP):
     return w
 
 
+@pytest.mark.parametrize("chips", [[3], [1, 2, 3, 4]])
 @pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("name", AGES)
-def test_every_step_is_that_of_the_formulas(name, every):
-    """Also what a write starts from, that it sets the clock anew, and that no pulse does not."""
-    follow(am.Device(**BASE, **AGES[name], drift_every=every), STEP)
+def test_every_step_is_that_of_the_formulas(name, every, chips):
+    """Also what a write starts from, that it sets the clock anew, and that no pulse does not; alone and in lanes."""
+    follow(am.Device(**BASE, **AGES[name], drift_every=every), STEP, chips)
 
 
 @pytest.mark.parametrize("t0", [None, 20.0, 1e-6, 1e-9])
@@ -62,17 +63,17 @@ def test_every_step_on_three_time_scales(scale, t0):
     assert (drifted > 1e-4) == (t0 is None or t0 < 1e4 * TIME_SCALES[scale])
 
 
-def follow(device, step):
+def follow(device, step, chips=(3,)):
     """80 steps of `step` seconds each against the oracle; how far the largest weight drifted between two writes."""
     every, largest = device.drift_every, 0.0
     rule = am.MGD(eta=0.02, amplitude=0.05, baseline="antithetic")
     run = am.train(
-        am.Chip(NET, device=device, step_time=step / 2), "parity", rule, steps=80, chips=[3], seed=SEED,
+        am.Chip(NET, device=device, step_time=step / 2), "parity", rule, steps=80, chips=chips, seed=SEED,
         precision="double", record=("theta", "gradient"), record_every=1,
     )  # fmt: skip
-    theta, G, chip = run.record["theta"][:, 0], run.record["gradient"][:, 0], 3
+    chip, lane = 3, chips.index(3)
+    theta, G = run.record["theta"][:, lane], run.record["gradient"][:, lane]
     s, dev = settings_of(device.replace(lifetime=0.0)), populated(device.replace(lifetime=0.0), chip)
-    slots = device.max_pulses + 2
     kept = device.write_noise * device.dw_min * normals_of(chip, 10)
     state, seen, clock = theta[0] - kept, theta[0].copy(), np.zeros(P)
     moved = 0
@@ -80,14 +81,16 @@ def follow(device, step):
         if n % every == 0:
             seen = aged(device, chip, state, n - clock, step) + kept
             largest = max(largest, np.abs(seen - kept - state).max())
-        u = 1 - philox.uniform(philox.words(SEED, chip, PULSE, 4 * n * slots * BLOCKS, P))
-        asked, _ = oracle.pulses_asked(-rule.eta * G[n + 1], oracle.granularity(s), "stochastic", u, max_pulses=100)
+        draws = Draws(chip, n, device)
+        asked, _ = oracle.pulses_asked(
+            -rule.eta * G[n + 1], oracle.granularity(s), "stochastic", draws.rounding(), max_pulses=100
+        )
         after = aged(device, chip, state, n + 1 - clock, step)
         for i in range(int(np.abs(asked).max())):
-            xi = philox.normals(SEED, chip, PULSE, 4 * (n * slots + 2 + i) * BLOCKS, P)
-            after = oracle.pulse(s, dev, after, np.where(np.abs(asked) > i, np.sign(asked), 0), xi)
+            which = np.where(np.abs(asked) > i, np.sign(asked), 0)
+            after = oracle.pulse(s, dev, after, which, draws.of_pulse(i))
         noise = device.write_noise * device.dw_min
-        fresh = noise * philox.normals(SEED, chip, PULSE, 4 * (n * slots + 1) * BLOCKS, P)
+        fresh = noise * draws.of_noise()
         wrote = asked != 0
         kept = np.where(wrote, fresh, kept) if noise else kept
         state, clock = np.where(wrote, after, state), np.where(wrote, n + 1, clock)

@@ -157,7 +157,7 @@ def test_wrong_source(tmp_path):
 def test_wrong_command():
     assert "commands: train, info" in refusal("trian")
     assert "did you mean 'show'?" in refusal("datasets", "shwo")
-    assert "commands: list, show" in refusal("datasets", "draw")
+    assert "commands: fetch, list, show" in refusal("datasets", "draw")
     assert "missing argument" in refusal("train")
     assert "'xls' is not one of" in refusal("export", "run.h5", "--format", "xls")
     assert "--format" in refusal("export", "run.h5")

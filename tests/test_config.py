@@ -298,7 +298,7 @@ BAD_DEVICES = [
 RESTING = [  # switched off to see what they do, or brought along by a preset
     am.device("ecram", model="constant"),
     am.device("ecram", model="constant").replace(c2c=0.5),
-    *[am.device(name, write="ideal") for name in NAMES],
+    *[am.device(name, write="ideal") for name in NAMES if not am.device(name).one_sided],
     am.device("reram-es", c2c=0.5, write="quantised", levels=9),
     am.device("ecram", granularity=0.1, write="quantised", levels=9),
     am.device("capacitor", lifetime=0.0),

@@ -194,6 +194,8 @@ def test_what_cannot_be(converters, said):
 
 
 def test_toml():
-    config = am.Config(am.Chip(NET, converters=am.Converters(**ALL, error_gain_spread=0.1)), am.MGD(),
-                       {"name": "own"}, am.Run())  # fmt: skip
+    device = am.device("ecram", half_select=0.01, correlation_length=2.0, correlated_share=0.5, digital_biases=True,
+                       perturbation_bits=6, perturbation_range=0.1, perturbation_cubic=-2.0)  # fmt: skip
+    chip = am.Chip(NET, device=device, converters=am.Converters(**ALL, error_gain_spread=0.1, error_offset_spread=0.01))
+    config = am.Config(chip, am.MGD(), {"name": "own"}, am.Run())
     assert am.Config.from_toml(config.to_toml()) == config

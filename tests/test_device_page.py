@@ -21,15 +21,21 @@ OWN_COLUMNS = {
 
 
 def literal(value):
+    if isinstance(value, tuple):
+        return f"[{', '.join(f'{v:.4g}' for v in value)}]"
     return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else f"{value:g}"
 
 
 def preset_row(name):
     p = {**DEFAULTS, **PRESETS[name]}
-    if p["model"] == "ideal":
+    if name == "ideal":
         return [f"`{name}`", "-", "-", "unbounded", "0", "-", "0", "0", "", p["source"]]
     spread = f"{p['dw_spread']:g}{' log' if p['dw_lognormal'] else ''}"
     spreads = " / ".join([spread, *(f"{p[k]:g}" for k in ("up_down_spread", "w_max_spread", "w_min_spread"))])
+    if p["model"] == "ideal":
+        keys = [k for k in PRESETS[name] if k not in OWN_COLUMNS]
+        more = ", ".join(f"`{k} = {literal(PRESETS[name][k])}`" for k in keys)
+        return [f"`{name}`", "-", "-", f"{p['w_min']:g} .. {p['w_max']:g}", "0", "-", "0", "0", more, p["source"]]
     more = ", ".join(f"`{k} = {literal(v)}`" for k, v in PRESETS[name].items() if k not in OWN_COLUMNS)
     return [
         f"`{name}`", p["model"], f"{p['dw_min']:g}", f"{p['w_min']:g} .. {p['w_max']:g}", f"{p['up_down']:g}", spreads,
@@ -39,9 +45,10 @@ def preset_row(name):
 
 def figures_row(name):
     f = figures(am.device(name))
-    point = "everywhere" if f.asymmetry == 0 else f"{f.symmetry_point:.2g}"
+    point = "everywhere" if f.asymmetry == 0 else "-" if f.symmetry_point is None else f"{f.symmetry_point:.2g}"
+    uneven = "-" if f.asymmetry is None else f"{100 * f.asymmetry:.3g} %"
     return [
-        f"`{name}`", f"{f.pulses_up} / {f.pulses_down}", whole(f.steps), f"{100 * f.asymmetry:.3g} %",
+        f"`{name}`", f"{f.pulses_up} / {f.pulses_down}", whole(f.steps), uneven,
         f"{100 * f.step_noise:.3g} %", f"{f.write_noise:.2g}", point,
     ]  # fmt: skip
 
@@ -53,7 +60,7 @@ TABLES = {
     ],
     "figures": [
         ["name", "pulses up / down", "steps", "asymmetry", "step noise", "write noise", "symmetry point"],
-        *(figures_row(name) for name in NAMES if name != "ideal"),
+        *(figures_row(name) for name in NAMES if am.device(name).write == "pulsed"),
     ],
 }
 

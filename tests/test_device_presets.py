@@ -6,10 +6,13 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
+import analogmgd as am
+from analogmgd.device_pair import full_scale
 from analogmgd.device_presets import DEFAULTS, PRESETS
+from oracle import retention
 from oracle.device import DeviceSettings, granularity, nominal, response, steps, symmetry_point, without_noise
 
-PULSED = [name for name in PRESETS if name != "ideal"]
+PULSED = [name for name, preset in PRESETS.items() if preset["model"] != "ideal"]
 ORACLE_KEYS = {f.name for f in fields(DeviceSettings)}
 
 
@@ -21,12 +24,16 @@ def settings(name):
 def test_names_and_keys():
     assert list(PRESETS) == [
         "ideal", "reram-es", "reram-sb", "reram-array-om", "reram-array-hfo2", "capacitor", "ecram", "ecram-mo",
-        "gokmen-vlasov", "idealized", "pcm",
+        "gokmen-vlasov", "idealized", "pcm", "pcm-programmed", "rram-milo", "rram-wan",
     ]  # fmt: skip
     for preset in PRESETS.values():
         assert set(preset) <= set(DEFAULTS) | {"source"}
         assert preset["source"]
-        assert all(type(v) is type(DEFAULTS[k]) or k == "reference" for k, v in preset.items() if k != "source")
+        assert all(
+            type(v) is type(DEFAULTS[k]) or k in ("reference", "drift_t0", "programming_noise")
+            for k, v in preset.items()
+            if k != "source"
+        )
     assert {f.name: f.default for f in fields(DeviceSettings)}.keys() <= DEFAULTS.keys()
     assert all(DEFAULTS[f.name] == f.default for f in fields(DeviceSettings) if f.name != "model")
 
@@ -103,3 +110,18 @@ def test_spreads_leave_most_devices_usable(name):
     assert p["dw_lognormal"] or math.hypot(p["dw_spread"], p["up_down_spread"]) <= 0.608
     assert p["w_min"] <= 0 <= p["w_max"]
     assert p["dw_min"] > 0
+
+
+def test_errors_of_programmed_devices():
+    """As functions of the conductance in microsiemens, against the fits."""
+    for name, full, sigma, at in (
+        ("pcm-programmed", 25.0, retention.pcm_programming_sigma, [0.0, 3.0, 25.0]),
+        ("rram-milo", 225.0, retention.rram_milo_sigma, [50.0, 100.0, 225.0]),
+        ("rram-wan", 39.26, retention.rram_wan_sigma, [0.0, 10.0, 39.26]),
+    ):
+        p, g = PRESETS[name], np.array(at)
+        found = full * sum(c * (g / full) ** k for k, c in enumerate(p["programming_noise"]))
+        np.testing.assert_allclose(found, sigma(g), rtol=1e-4)
+    milo = am.device("rram-milo")
+    assert full_scale(milo) == pytest.approx(225 / 175)
+    assert milo.g_min / full_scale(milo) == pytest.approx(50 / 225)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_pulsed import DEVICE, PULSE, SEED, settings_of
+from test_pulsed import DEVICE, SEED, Draws, settings_of
 from test_readout import quantised
 
 import analogmgd as am
@@ -66,20 +66,20 @@ def test_weights_are_written_as_ever(name):
     )
     rule = am.MGD(eta=0.3, amplitude=0.05)
     run = train(device, rule, chips=[3])
-    s, slots = settings_of(device), device.max_pulses + 2
+    s = settings_of(device)
     xi = [philox.normals(SEED, 3, DEVICE, k * 4 * BLOCKS, P) for k in range(7)]
     dev = oracle.populate(s, np.array([*xi, np.zeros(P)]))
     theta, G = run.record["theta"][:, 0], run.record["gradient"][:, 0]
     noise = device.write_noise * device.dw_min
     state, carry = theta[0] - noise * philox.normals(SEED, 3, DEVICE, 40 * BLOCKS, P), np.zeros(P)
     for n in range(60):
-        u = 1 - philox.uniform(philox.words(SEED, 3, PULSE, 4 * n * slots * BLOCKS, P))
+        draws = Draws(3, n, device, P)
+        u = draws.rounding()
         asked, carry = oracle.pulses_asked(-0.3 * G[n + 1], oracle.granularity(s), device.rounding, u, carry, 100)
         for i in range(int(np.abs(asked).max())):
-            xi = philox.normals(SEED, 3, PULSE, 4 * (n * slots + 2 + i) * BLOCKS, P)
-            state = oracle.pulse(s, dev, state, np.where(np.abs(asked) > i, np.sign(asked), 0), xi)
-        xi = philox.normals(SEED, 3, PULSE, 4 * (n * slots + 1) * BLOCKS, P)
-        wanted = np.where(asked != 0, state + noise * xi, theta[n])
+            which = np.where(np.abs(asked) > i, np.sign(asked), 0)
+            state = oracle.pulse(s, dev, state, which, draws.of_pulse(i))
+        wanted = np.where(asked != 0, state + noise * draws.of_noise(), theta[n])
         np.testing.assert_allclose(theta[n + 1][WEIGHTS], wanted[WEIGHTS], rtol=1e-9, atol=1e-11)
 
 
@@ -108,7 +108,7 @@ def test_reads_have_the_noise_of_the_weights_alone(slope):
                 b = run.theta[lane][p + n_in * n_out : p + (n_in + 1) * n_out]
                 sigma = np.sqrt(((0.05 + slope * np.abs(W)) ** 2 + 0.05**2) @ a**2)
                 z = quantised(W @ a + b + sigma * xi[first : first + n_out], -2.0, 2.0, 9)[0]
-                a, p, first = np.tanh(z) if n_in == 3 else 1 / (1 + np.exp(-z)), p + (n_in + 1) * n_out, first + n_out
+                a, p, first = np.tanh(z), p + (n_in + 1) * n_out, first + n_out
             assert run.probe["cost"][n, lane] == pytest.approx(((a - y[0]) ** 2).mean(), rel=1e-9)
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_pulsed import DEVICE, PULSE, SEED, settings_of
+from test_pulsed import DEVICE, SEED, Draws, settings_of
 
 import analogmgd as am
 from oracle import device as oracle
@@ -55,7 +55,7 @@ def test_every_write_is_that_of_the_equations(name, tau_theta, endurance):
     rule = am.MGD(eta=0.2, amplitude=0.05, tau_theta=tau_theta)
     faults = am.Faults(endurance=endurance, endurance_spread=0.4 if endurance else 0.0)
     run = train(device, rule, 60, [3, 20], faults=faults)
-    s, slots, moved = settings_of(device), device.max_pulses + 2, 0
+    s, moved = settings_of(device), 0
     for lane, chip in enumerate([3, 20]):
         dev = populated(device, chip)
         theta, G = run.record["theta"][:, lane], run.record["gradient"][:, lane]
@@ -67,19 +67,18 @@ def test_every_write_is_that_of_the_equations(name, tau_theta, endurance):
                 assert np.array_equal(theta[n + 1], theta[n])
                 continue
             number = n // tau_theta
-            u = 1 - philox.uniform(philox.words(SEED, chip, PULSE, 4 * number * slots * BLOCKS, P))
+            draws = Draws(chip, number, device, P)
             asked, carry = oracle.pulses_asked(
-                -rule.eta * G[n + 1], oracle.granularity(s), device.rounding, u, carry, device.max_pulses
-            )
+                -rule.eta * G[n + 1], oracle.granularity(s), device.rounding, draws.rounding(), carry,
+                device.max_pulses,
+            )  # fmt: skip
             asked = np.where(counted >= life, 0, asked)
             for i in range(int(np.abs(asked).max())):
-                xi = philox.normals(SEED, chip, PULSE, 4 * (number * slots + 2 + i) * BLOCKS, P)
                 here = (np.abs(asked) > i) & (counted + i < life)
-                state = oracle.pulse(s, dev, state, np.where(here, np.sign(asked), 0), xi)
+                state = oracle.pulse(s, dev, state, np.where(here, np.sign(asked), 0), draws.of_pulse(i))
             given = np.sign(asked) * np.minimum(np.abs(asked), life - counted)
             counted += np.abs(given)
-            xi = philox.normals(SEED, chip, PULSE, 4 * (number * slots + 1) * BLOCKS, P)
-            kept = np.where(asked != 0, device.write_noise * device.dw_min * xi, kept)
+            kept = np.where(asked != 0, device.write_noise * device.dw_min * draws.of_noise(), kept)
             before = state.copy()
             for (some, part), shape in zip(parts_of(dev), LAYERS, strict=True):
                 state[some] = disturbed(
@@ -121,14 +120,14 @@ def test_drifting_neighbours():
     run = train(device, am.MGD(eta=0.2, amplitude=0.05, baseline="antithetic"), 40, [3])
     theta, G = run.record["theta"][:, 0], run.record["gradient"][:, 0]
     s, dev = settings_of(device), populated(device, 3)
-    state, clock, slots = theta[0].copy(), np.zeros(P), device.max_pulses + 2
+    state, clock = theta[0].copy(), np.zeros(P)
 
     def aged(n):
         return np.sign(state) * np.abs(state) * (1 + (n - clock) * 2e-3) ** -0.1
 
     for n in range(40):
         seen = aged(n)
-        u = 1 - philox.uniform(philox.words(SEED, 3, PULSE, 4 * n * slots * BLOCKS, P))
+        u = Draws(3, n, device, P).rounding()
         asked, _ = oracle.pulses_asked(-0.2 * G[n + 1], oracle.granularity(s), "stochastic", u, max_pulses=100)
         after = aged(n + 1)
         for i in range(int(np.abs(asked).max())):

@@ -34,7 +34,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_every_step_is_that_of_the_equations(name, spread, perturbation):
     """Weights keep what their pair can still do; open lines have neither weight nor perturbation; dead neurons stay."""
-    values = {"perturbation": perturbation, "amplitude": 0.02, "eta": 0.3, "tau_theta": 2, "tau_x": 3}
+    values = {"perturbation": perturbation, "amplitude": 0.02, "eta": 0.05, "tau_theta": 2, "tau_x": 3}
     chip_ = am.Chip(NET, device=am.Device(w_min=LOW, w_max=HIGH), faults=am.Faults(**CASES[name]),
                     neuron=am.Neuron(spread=spread))  # fmt: skip
     run = am.train(

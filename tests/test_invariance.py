@@ -155,6 +155,35 @@ AGES = {
     "lifetime_spread": maybe,
     "rest": st.sampled_from([0.0, 0.2]),
 }
+PAIRS = {
+    "w_min": st.sampled_from([0.0, 0.05]),
+    "w_max": st.sampled_from([0.6, 2.0]),
+    "reset": st.sampled_from([0.0, 0.1]),
+    "reset_spread": maybe,
+    "reset_c2c": maybe,
+    "refresh_every": st.sampled_from([0, 1, 3]),
+    "refresh_upper": st.sampled_from([0.2, 0.75]),
+    "refresh_lower": st.sampled_from([0.0, 0.25]),
+}
+CONDUCTANCES = {
+    "drift_model": st.sampled_from(["power", "pcm"]),
+    "full_scale": st.none() | st.floats(0.5, 3),
+    "programming_noise": st.none() | st.lists(st.floats(-0.1, 0.1), min_size=1, max_size=4),
+}
+FLICKER = {
+    "flicker": small,
+    "flicker_power": unit,
+    "flicker_most": small,
+    "flicker_read_time": st.floats(1e-3, 1),
+    "flicker_slowest": st.none() | st.floats(0.01, 100),
+}
+TELEGRAPH = {
+    "telegraph": st.floats(0.1, 1),
+    "telegraph_size": small,
+    "telegraph_share": unit,
+    "telegraph_high": st.floats(0.01, 10),
+    "telegraph_low": st.floats(0.01, 10),
+}
 ALIKE = {"correlation_length": st.sampled_from([0.5, 2.0]), "correlated_share": st.sampled_from([0.3, 1.0])}
 ELEMENT = {
     "perturbation_bits": st.integers(10, 12),
@@ -178,7 +207,7 @@ STUCK = {
     "stuck_random": st.sampled_from([0.0, 0.1]),
     "stuck": st.sampled_from([(), ((0, "plus", 0.3),)]),
 }
-OF_DEVICE = DEVICE, BOUNDS, LEVELS, PULSES, AGES, READS, ALIKE, ELEMENT
+OF_DEVICE = DEVICE, BOUNDS, LEVELS, PULSES, AGES, READS, ALIKE, ELEMENT, PAIRS, CONDUCTANCES, FLICKER, TELEGRAPH
 NEURON = {"spread": st.just(0.0) | small}
 CONVERTERS = {"sigma_C": st.just(0.0) | small, "sigma_C_baseline": st.booleans()}
 BITS = {
@@ -208,7 +237,21 @@ LATE = {
     "delay_matched": st.booleans(),
     "input_tau": st.just(0.0) | st.floats(0.5, 5),
 }
-CHIP = {"network": None, "device": None, "neuron": None, "converters": None, "faults": None, "step_time": small}
+WIRES = {
+    "row": st.sampled_from([0.0, 50.0]),
+    "column": st.sampled_from([0.0, 80.0]),
+    "source": st.sampled_from([0.0, 100.0]),
+    "sense": st.sampled_from([0.0, 30.0]),
+    "driven": st.sampled_from(["left", "both"]),
+    "sensed": st.sampled_from(["bottom", "both"]),
+    "tile": st.sampled_from([None, (3, 4), (64, 2)]),
+    "update": st.sampled_from(["correction", "correction", "exact"]),
+    "refresh": st.none() | st.integers(1, 7),
+    "tolerance": st.sampled_from([0.001, 0.1]),
+    "g_unit": st.just(1e-4),
+}
+OF_CHIP = "wires", "network", "device", "neuron", "converters", "faults"
+CHIP = {**dict.fromkeys(OF_CHIP), "step_time": small}
 RUN = {
     "steps": st.integers(1, 40),
     "seed": st.integers(0, 2**64 - 1),
@@ -226,9 +269,9 @@ def test_every_option_is_drawn():
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
         (am.Network, NETWORK), (am.Dense, LAYER), (am.Neuron, NEURON),
-        (am.Device, {"write_steps"}.union(*OF_DEVICE, *OF_MODEL.values())),
+        (am.Device, {"write_steps", "one_sided"}.union(*OF_DEVICE, *OF_MODEL.values())),
         (am.Converters, CONVERTERS | BITS | COLOURED), (am.Chip, CHIP | LATE), (am.Run, RUN),
-        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}),
+        (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}), (am.Wires, WIRES),
     ):  # fmt: skip
         assert set(kind.model_fields) == set(drawn), kind
     choices = {f: get_args(am.MGD.model_fields[f].annotation) for f in ("perturbation", "mode", "baseline")}
@@ -260,7 +303,25 @@ def devices(draw):
     values |= draw_all(draw, ALIKE) if draw(st.booleans()) else {}
     values |= draw_all(draw, AGES) if draw(st.booleans()) else {}
     values |= draw_all(draw, READS) if draw(st.booleans()) else {}
-    return am.Device(**values)
+    return am.Device(**with_conductances(draw, kind, values) if draw(st.integers(0, 3)) == 0 else values)
+
+
+def with_conductances(draw, kind, values):
+    """The same with conductances that have a state of their own; pulsed ones may be pairs."""
+    one_sided = kind == "pulses" and values["model"] != "soft-bounds-reference" and draw(st.booleans())
+    if one_sided:
+        values |= {"one_sided": True, **draw_all(draw, PAIRS)}
+        for key in ("mapping", "g_min", "read_noise_slope"):
+            values.pop(key, None)
+    for options in (CONDUCTANCES, FLICKER, TELEGRAPH):
+        values |= draw_all(draw, options) if draw(st.booleans()) else {}
+    values["lifetime"] = 0.0
+    values.pop("half_select", None)
+    if values.get("drift_model") == "pcm":
+        values |= {"drift_nu": 0.0, "drift_nu_spread": 0.0}
+    if not one_sided and values.get("drift_model") != "pcm" and not any(values.get("programming_noise") or ()):
+        values |= draw_all(draw, FLICKER)
+    return values
 
 
 def draw_all(draw, options):
@@ -306,7 +367,12 @@ def cases(draw, rules):
     device = draw(devices())
     rule = draw(rules)
     late = draw_all(draw, LATE) if draw(st.booleans()) else {}
-    if isinstance(rule, am.MGD) and rule.mode == "discrete" and rule.tau_theta > 1 and not device.ages:
+    if (
+        isinstance(rule, am.MGD)
+        and rule.mode == "discrete"
+        and rule.tau_theta > 1
+        and not (device.ages or device.fluctuates)
+    ):
         device = device.replace(write_steps=draw(st.integers(0, int(rule.tau_theta) - 1)))
     if rule.batch > 1:
         late.pop("input_tau", None)
@@ -315,9 +381,13 @@ def cases(draw, rules):
         faults |= draw_all(draw, STUCK)
     if faults.get("endurance"):
         faults["endurance_spread"] = draw(maybe)
+    wires = draw_all(draw, WIRES) if draw(st.booleans()) and not device.paired else None
+    if wires and wires["update"] == "exact":
+        del wires["refresh"]
     chip = am.Chip(
         network,
         device=device,
+        wires=am.Wires(**wires) if wires else None,
         faults=am.Faults(**faults),
         **late,
         neuron=am.Neuron(**draw_all(draw, NEURON)),
@@ -330,7 +400,10 @@ def cases(draw, rules):
     sets = [
         rng.random((n, w)) for n in draw(st.tuples(*[st.integers(1, 9)] * 2)) for w in (network.n_in, network.n_out)
     ]
-    return Case(chip, rule, am.Dataset(*sets), draw(st.booleans()), draw_all(draw, RUN))
+    run = draw_all(draw, RUN)
+    if wires:  # one precision less to compile: each kernel with a solver in it takes long
+        run["precision"] = "double"
+    return Case(chip, rule, am.Dataset(*sets), draw(st.booleans()), run)
 
 
 @st.composite
@@ -356,6 +429,13 @@ def assert_same(run, whole, what):
     if whole.pulses is not None:
         assert_bits(run.pulses, whole.pulses[lanes], f"{what}: pulses")
         assert_bits(run.saturated, whole.saturated[lanes], f"{what}: saturated")
+    if whole.conductances is not None:
+        for name in ("conductances", "nu", "refreshes", "theta_still"):
+            if getattr(whole, name) is not None:
+                assert_bits(getattr(run, name), getattr(whole, name)[lanes], f"{what}: {name}")
+    if whole.own is not None:
+        for name in ("own", "wire_solves", "wire_error"):
+            assert_bits(getattr(run, name), getattr(whole, name)[lanes], f"{what}: {name}")
     assert_bits(run.time, whole.time[run.step], what)
     for name in set(run.record) - {"step", "time"}:
         assert_bits(run.record[name], whole.record[name][run.step][:, lanes], f"{what}: {name}")

@@ -107,7 +107,11 @@ def test_inputs_follow_with_their_time_constant():
             "write_steps = 5: must be less than rule.tau",
         ),
         ({"device": am.Device(write_steps=1)}, {"mode": "analog", "tau_x": 3, "tau_theta": 9.0}, "in discrete mode"),
-        ({"device": am.Device(write_steps=1, drift_nu=0.1)}, {"tau_theta": 5}, "not together with drift or leak"),
+        (
+            {"device": am.Device(write_steps=1, drift_nu=0.1)},
+            {"tau_theta": 5},
+            "not together with drift, leak or fluctuations",
+        ),
     ],
 )
 def test_what_cannot_be(late, rule, said):

@@ -16,7 +16,7 @@ DEVICE, PULSE = 10, 11  # streams
 NET = am.Network.mlp([2, 3, 1])
 P, BLOCKS = NET.n_params, (NET.n_params + 3) // 4
 SEED = 7
-PULSED = [name for name in NAMES if name != "ideal"]
+PULSED = [name for name in NAMES if am.device(name).write == "pulsed" and not am.device(name).one_sided]
 
 
 def settings_of(device):
@@ -52,19 +52,55 @@ RULES = {
 }
 
 
+class Draws:
+    """The random numbers of write `number` of a chip, as kernels/pulses.py says where they stand."""
+
+    def __init__(self, chip, number, device, n=P):
+        self.chip, self.n = chip, n
+        self.groups, self.pairs, self.turns = -(-n // 16), -(-n // 2), device.max_pulses // 2 + 1
+        self.start = number * (self.groups + (self.turns + 1) * self.pairs)
+
+    def words(self, turn):
+        """Words a and b of every parameter."""
+        block = self.start + self.groups + turn * self.pairs
+        return philox.words(SEED, self.chip, PULSE, 4 * block, 4 * self.pairs).reshape(-1, 2)[: self.n].T
+
+    def rounding(self):
+        """What is added to what is asked before it is cut: 32 bits from three places."""
+        first = philox.words(SEED, self.chip, PULSE, 4 * self.start, 4 * self.groups).astype("<u4").view(np.uint8)
+        (_, second), (rest, _) = self.words(0), self.words(self.turns)
+        bits = (first[: self.n].astype(np.int64) << 24) | ((second & 255) << 16).astype(np.int64) | (rest & 0xFFFF)
+        return 1 - (bits + 1) / 2**32
+
+    def normals(self, turn):
+        """Cosines and sines of a turn."""
+        a, b = self.words(turn)
+        r = np.sqrt(-2 * np.log(philox.uniform(a)))
+        t = 2 * np.pi * philox.uniform(b & 0xFFFFFF00)
+        return r * np.cos(t), r * np.sin(t)
+
+    def of_pulse(self, i):
+        """Normals of the i-th pulse of every parameter."""
+        return self.normals((i + 1) // 2)[i % 2]
+
+    def of_noise(self):
+        """Normals of the write noise."""
+        return self.normals(0)[1]
+
+
+@pytest.mark.parametrize("chips", [[3, 20], [3, 7, 20]])
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", CASES)
-def test_every_write_is_that_of_the_oracle(name, rule):
-    """What the rule asks, from the recorded G, becomes the pulses and steps of the equations."""
+def test_every_write_is_that_of_the_oracle(name, rule, chips):
+    """What the rule asks, from the recorded G, becomes the pulses and steps of the equations; alone and in lanes."""
     device, rule = CASES[name], RULES[rule]
     s, steps = settings_of(device), 60
     run = am.train(
-        am.Chip(NET, device=device), "parity", rule, steps=steps, chips=[3, 20], seed=SEED, precision="double",
+        am.Chip(NET, device=device), "parity", rule, steps=steps, chips=chips, seed=SEED, precision="double",
         record=("theta", "gradient"), record_every=1,
     )  # fmt: skip
-    slots = device.max_pulses + 2
     moved = 0
-    for lane, chip in enumerate([3, 20]):
+    for lane, chip in enumerate(chips):
         dev = populated(device, chip)
         theta, G = run.record["theta"][:, lane], run.record["gradient"][:, lane]
         state = theta[0] - device.write_noise * (device.dw_min or 0) * philox.normals(
@@ -80,15 +116,14 @@ def test_every_write_is_that_of_the_oracle(name, rule):
                 continue
             number = n // int(rule.tau_theta)
             velocity = rule.momentum * velocity + G[n + 1] + rule.weight_decay * theta[n]
-            u = 1 - philox.uniform(philox.words(SEED, chip, PULSE, 4 * number * slots * BLOCKS, P))
+            draws = Draws(chip, number, device)
             asked, carry = oracle.pulses_asked(
-                -rule.eta * velocity, oracle.granularity(s), device.rounding, u, carry, device.max_pulses
+                -rule.eta * velocity, oracle.granularity(s), device.rounding, draws.rounding(), carry, device.max_pulses
             )
             for i in range(int(np.abs(asked).max())):
-                xi = philox.normals(SEED, chip, PULSE, 4 * (number * slots + 2 + i) * BLOCKS, P)
-                state = oracle.pulse(s, dev, state, np.where(np.abs(asked) > i, np.sign(asked), 0), xi)
-            xi = philox.normals(SEED, chip, PULSE, 4 * (number * slots + 1) * BLOCKS, P)
-            wanted = np.where(asked != 0, oracle.apparent(s, state, xi), theta[n])
+                which = np.where(np.abs(asked) > i, np.sign(asked), 0)
+                state = oracle.pulse(s, dev, state, which, draws.of_pulse(i))
+            wanted = np.where(asked != 0, oracle.apparent(s, state, draws.of_noise()), theta[n])
             moved += (asked != 0).sum()
             np.testing.assert_allclose(theta[n + 1], wanted, rtol=1e-9, atol=1e-11)
     assert moved > 10

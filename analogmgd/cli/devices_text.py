@@ -42,15 +42,15 @@ def cells(device: Device) -> tuple[str, ...]:
     if f.range is None:
         return ("", "", "", "", "unbounded", "", "", "", "")
     return (
-        f"{pulse_text(f.pulses_up)} / {pulse_text(f.pulses_down)}",
+        "" if f.steps is None else f"{pulse_text(f.pulses_up)} / {pulse_text(f.pulses_down)}",
         percent(f.asymmetry),
         percent(f.step_noise),
         f"{f.write_noise:.2g}",
         f"{f.range[0]:.3g} .. {f.range[1]:.3g}",
-        f"{device.dw_min:.3g}",
-        f"{f.granularity:.3g}",
-        whole(f.steps or 0.0),
-        symmetry_text(f, "all", "none"),
+        "" if device.dw_min is None else f"{device.dw_min:.3g}",
+        "" if f.granularity is None else f"{f.granularity:.3g}",
+        "" if f.steps is None else whole(f.steps),
+        "" if f.steps is None else symmetry_text(f, "all", "none"),
     )
 
 
@@ -116,7 +116,8 @@ def derived(device: Device, f: Figures) -> list[tuple[str, str]]:
                    f"{whole(f.steps)} steps of {f.granularity:.4g} from end to end"),
         ("asymmetry", f"{percent(f.asymmetry)} (mean of |up - down| / (up + down)); "
                       f"at w = 0 {up:.4g} up, {down:.4g} down; "
-                      f"equal at w = {symmetry_text(f, 'any', 'none')}"),
+                      f"equal at w = {symmetry_text(f, 'any', 'none')}") if not device.one_sided else
+        ("pair", f"of devices written upwards only, by {up:.4g} in the middle of the range of one"),
         ("noise", f"{percent(f.step_noise)} of a step from pulse to pulse; "
                   f"{f.write_noise:.3g} ({percent(of_range)} of the range) in w after a write"),
         ("spread", "" if device.dw_spread == device.w_max_spread == device.w_min_spread == 0 else
