@@ -40,8 +40,10 @@ RULE = am.MGD(eta=3e-4, amplitude=0.01, tau_theta=10, baseline="antithetic", sch
 TOLERANCE = 0.02
 
 
-def wires_of(ohm: float) -> am.Wires:
-    return am.Wires(row=ohm, column=ohm, g_unit=G_UNIT, tolerance=TOLERANCE)
+def wires_of(ohm: float, mapping: str) -> am.Wires:
+    """Solved by the tolerance; by the clock where that would be nearly every write."""
+    when = {"refresh": 500} if mapping == "symmetric" and ohm > 2 else {"tolerance": TOLERANCE}
+    return am.Wires(row=ohm, column=ohm, g_unit=G_UNIT, **when)
 
 
 def device_of(mapping: str) -> am.Device:
@@ -59,7 +61,7 @@ def measure_accuracy(chips: int, steps: int) -> dict[str, Any]:
     ideal = am.train(NETWORK, "digits", am.Backprop(eta=0.03), steps=50_000, chips=chips, eval_samples=None)
     found: dict[str, Any] = {"backprop": quartiles(ideal.accuracy[-1]), "ohms": []}
     for mapping, ohm in itertools.product(MAPPINGS, OHMS):
-        chip = am.Chip(NETWORK, device=device_of(mapping), wires=wires_of(ohm), step_time="mem-compute")
+        chip = am.Chip(NETWORK, device=device_of(mapping), wires=wires_of(ohm, mapping), step_time="mem-compute")
         run = am.train(chip, "digits", RULE, steps=steps, chips=chips, eval_samples=None, record_every=steps)
         written = am.train(chip, "digits", am.MGD(eta=0.0), steps=1, chips=chips, theta0=ideal.theta, eval_samples=None)
         spent = run.summary()["spent"]
