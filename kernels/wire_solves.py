@@ -1,4 +1,4 @@
-"""Exact solves of the arrays of chips with wires, one chip after another: when, what is kept of them, how far off it was.
+"""Exact solves of the arrays of chips with wires, one chip after another: when, what is kept, how far off it was.
 
 `wires` says what they are for.
 """
