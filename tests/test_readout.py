@@ -96,6 +96,33 @@ def test_every_evaluation_is_that_of_the_equations(name, baseline, chips):
         assert run.saturated[lane, :2].tolist() == cuts.tolist()
 
 
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_true_gradient_has_what_converters_do_to_columns_and_inputs(spread):
+    """Gains and offsets of columns, and the inputs as converted: against differences of the cost of the equations."""
+    converters = am.Converters(dac_bits=2, adc_bits=16, adc_gain_spread=0.3, adc_offset_spread=0.4)
+    chip = am.Chip(am.Network.mlp([3, 2]), converters=converters, neuron=am.Neuron(spread=spread))
+    config = am.Config(chip, QUIET, {"name": DATA.name}, am.Run(chips=[0, 1, 2], seed=SEED, precision="double"))
+    plan = Plan(settle(config, DATA), DATA)
+    block = Block(plan, 0, 3, None)
+    theta = block.chips_theta()
+    block.advance(1, probe=False)  # for the sample that it is shown
+    variation = block.chips_variation()
+    x = quantised(X[0], 0.0, 1.0, 2)[0]
+
+    def cost(theta, lane):
+        gain, offset = variation["adc"][lane].reshape(2, 2).T
+        alpha, beta, a0, b0 = variation["neuron"][lane].T if spread else (1.0, 1.0, 0.0, 0.0)
+        a = (theta[:6].reshape(2, 3) @ x + theta[6:]) * gain + offset
+        return ((alpha / (1 + np.exp(-beta * (a - a0))) + b0 - Y[0]) ** 2).mean()
+
+    found = block.true_gradient(plan.shown, ideal=False)
+    for lane in range(3):
+        steps = 1e-5 * np.eye(8)
+        wanted = [(cost(theta[lane] + d, lane) - cost(theta[lane] - d, lane)) / 2e-5 for d in steps]
+        np.testing.assert_allclose(found[lane], wanted, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(block.sample_gradient(plan.shown), found, rtol=1e-12)
+
+
 def test_evaluation_has_the_converters_and_not_the_noise():
     device, converters = am.Device(read_noise=0.1), am.Converters(dac_bits=2, adc_bits=4, adc_range=1.0)
     run = am.train(
