@@ -27,6 +27,16 @@ def normals(chip, e0, count):
     return philox.normals(SEED, chip, READ, e0, count)
 
 
+def conductances(w, device):
+    """Both devices of each pair."""
+    end = max(abs(device.w_min or 0.0), abs(device.w_max or 0.0))
+    return {
+        "one-sided": (device.g_min + np.maximum(w, 0), device.g_min + np.maximum(-w, 0)),
+        "symmetric": (device.g_min + (end + w) / 2, device.g_min + (end - w) / 2),
+        "reference": (device.g_min + end + w, device.g_min + end + 0 * w),
+    }[device.mapping]
+
+
 def forward(theta, device, converters, chip, evaluation, copy):
     """Outputs of the 3-4-2 network by the equations: DAC, product, noise of every pair, ADC, sigmoid; cuts counted."""
     x, p, first, cuts = X[0], 0, 0, np.zeros(2, int)
@@ -40,12 +50,8 @@ def forward(theta, device, converters, chip, evaluation, copy):
             cuts[0] += cut
         W, b = theta[p : p + n_in * n_out].reshape(n_out, n_in), theta[p + n_in * n_out : p + (n_in + 1) * n_out]
         a = W @ x + b
-        low = device.read_noise + device.read_noise_slope * device.g_min
-        variance = [
-            sum(((low + device.read_noise_slope * abs(w)) ** 2 + low**2) * u**2 for w, u in zip(row, x, strict=True))
-            + (low + device.read_noise_slope * abs(bias)) ** 2 + low**2
-            for row, bias in zip(W, b, strict=True)
-        ]  # fmt: skip
+        sigmas = [device.read_noise + device.read_noise_slope * g for g in conductances(np.c_[W, b], device)]
+        variance = (sigmas[0] ** 2 + sigmas[1] ** 2) @ np.append(x, 1.0) ** 2
         a = a + np.sqrt(variance) * xi[first : first + n_out]
         if converters.adc_bits is not None:
             if converters.adc_varies:
@@ -60,6 +66,8 @@ def forward(theta, device, converters, chip, evaluation, copy):
 CASES = {
     "read noise": ({"read_noise": 0.05}, {}),
     "relative read noise": ({"read_noise": 0.01, "read_noise_slope": 0.2, "g_min": 0.1}, {}),
+    "symmetric pairs": ({"read_noise_slope": 0.2, "g_min": 0.1, "mapping": "symmetric", "w_min": -3.0, "w_max": 2.0}, {}),
+    "with a reference": ({"read_noise_slope": 0.2, "mapping": "reference", "w_min": -3.0, "w_max": 2.0}, {}),
     "input converters": ({}, {"dac_bits": 3}),
     "column converters": ({}, {"adc_bits": 5, "adc_range": 0.4}),
     "all, all different": (
