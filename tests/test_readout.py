@@ -66,7 +66,9 @@ def forward(theta, device, converters, chip, evaluation, copy):
 CASES = {
     "read noise": ({"read_noise": 0.05}, {}),
     "relative read noise": ({"read_noise": 0.01, "read_noise_slope": 0.2, "g_min": 0.1}, {}),
-    "symmetric pairs": ({"read_noise_slope": 0.2, "g_min": 0.1, "mapping": "symmetric", "w_min": -3.0, "w_max": 2.0}, {}),
+    "symmetric pairs": (
+        {"read_noise_slope": 0.2, "g_min": 0.1, "mapping": "symmetric", "w_min": -3.0, "w_max": 2.0}, {},
+    ),
     "with a reference": ({"read_noise_slope": 0.2, "mapping": "reference", "w_min": -3.0, "w_max": 2.0}, {}),
     "input converters": ({}, {"dac_bits": 3}),
     "column converters": ({}, {"adc_bits": 5, "adc_range": 0.4}),
