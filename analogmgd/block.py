@@ -244,7 +244,7 @@ class Block:
         """real[count, P]: mean gradient of the cost over all samples, of this chip or of the ideal network."""
         total = np.zeros((1, self.ids.shape[1]), self.plan.dtype)
         grad = np.zeros_like(self.theta)
-        neuron = self.no_spread if ideal else self.neuron
+        neuron = self.no_spread if ideal else self._read_neuron
         backprop.sum_gradient(
             0, len(samples.x), self.plan.cost, self.plan.layers, neuron, self.quiet, samples.x, samples.smoothed,
             self._scratch_x, self._scratch_y, *self._layers, total, grad,
@@ -257,11 +257,26 @@ class Block:
         """real[count, P]: gradient of this chip's cost of the samples it was last shown."""
         grad = np.zeros_like(self.theta)
         backprop.gradient_of_shown(
-            self.plan.cost, self.plan.layers, self.neuron, self.quiet, samples.x, samples.smoothed, self.index,
+            self.plan.cost, self.plan.layers, self._read_neuron, self.quiet, samples.x, samples.smoothed, self.index,
             self._scratch_x, self._scratch_y, *self._layers, grad,
         )  # fmt: skip
         grad = self._as_reached(grad)
         return np.ascontiguousarray(grad[:, : self.count].T) / self.plan.dtype.type(len(self.index))
+
+    @cached_property
+    def _read_neuron(self) -> np.ndarray:
+        """The variation of the neurons with that of the columns' converters: beta (gain a + offset - a0)."""
+        columns = self.devices.readout.columns if self.devices else self.no_spread
+        if not len(columns):
+            return self.neuron
+        out = np.zeros((2 * len(columns), columns.shape[1]), columns.dtype)
+        out[0::4] = out[1::4] = 1
+        if len(self.neuron):
+            out[:] = self.neuron
+        gain, offset = columns[0::2], columns[1::2]
+        out[2::4] = (out[2::4] - offset) / gain
+        out[1::4] *= gain
+        return out
 
     def _as_reached(self, grad: np.ndarray) -> np.ndarray:
         """The gradient to what a parameter can do, from that to what the network sees: none on open lines, and what

@@ -228,8 +228,8 @@ class Device(Settings):
         if (self.correlation_length > 0) != (self.correlated_share > 0):
             both = f"correlation_length = {self.correlation_length:g}, correlated_share = {self.correlated_share:g}"
             raise ValueError(f"{both}: give both or neither")
-        if self.ages and self.mapping != "one-sided" and self.w_max is None:
-            raise ValueError(f'mapping = "{self.mapping}": drift needs w_min and w_max with it')
+        if (self.ages or self.read_noise_slope > 0) and self.mapping != "one-sided" and self.w_max is None:
+            raise ValueError(f'mapping = "{self.mapping}": drift and read_noise_slope need w_min and w_max with it')
         if (needed := missing(self)) is not None:
             raise ValueError(needed)
         if (problem := pair_problem(self)) is not None:

@@ -134,9 +134,11 @@ class Runner:
             out["gradient"] = gradient
             if "angle" in run.record:
                 if run.angle == "sample":
-                    true = block.sample_gradient(plan.train)
+                    true = block.sample_gradient(plan.shown)
+                elif run.angle == "chip":
+                    true = block.true_gradient(plan.shown, ideal=False)
                 else:
-                    true = block.true_gradient(plan.train, ideal=run.angle == "ideal")
+                    true = block.true_gradient(plan.train, ideal=True)
                 out["angle"] = angle_degrees(gradient, true)
         return out
 

@@ -137,7 +137,14 @@ class Plan:
     @cached_property
     def test(self) -> Samples:
         """The test set, as the converters of the inputs give it."""
-        samples = Samples.of(self.chip, self.data, "test", self.dtype)
+        return self._converted(Samples.of(self.chip, self.data, "test", self.dtype))
+
+    @cached_property
+    def shown(self) -> Samples:
+        """The training set, as the converters of the inputs give it."""
+        return self._converted(self.train)
+
+    def _converted(self, samples: Samples) -> Samples:
         return replace(samples, x=converted(samples.x, self.reading)) if self.physical else samples
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,17 @@ def reading(chip: Chip) -> np.ndarray:
     """float64[READOUT]: see `kernels.table`; conductances in units of theta."""
     out = np.zeros(t.READOUT)
     device, converters = chip.device, chip.converters
-    out[t.READ_SLOPE] = device.read_noise_slope
-    out[t.READ_FLOOR] = device.scale * (device.read_noise + device.read_noise_slope * device.g_min)
+    slope = device.read_noise_slope
+    out[t.READ_SLOPE] = slope
+    out[t.READ_FLOOR] = out[t.READ_HELD] = device.scale * (device.read_noise + slope * device.g_min)
+    if slope > 0 and device.mapping != "one-sided":
+        end = device.scale * max(abs(device.w_min or 0.0), abs(device.w_max or 0.0))
+        if device.mapping == "reference":  # held + slope w, and the same at w = 0
+            out[t.READ_FLOOR] = out[t.READ_HELD] = out[t.READ_FLOOR] + slope * end
+            out[t.READ_SIGNED] = 1
+        else:  # sigma +- slope w/2: their squares are 2 sigma^2 + (slope w)^2/2 together
+            out[t.READ_FLOOR] = math.sqrt(2) * (out[t.READ_FLOOR] + slope * end / 2)
+            out[t.READ_HELD], out[t.READ_SLOPE] = 0.0, slope / math.sqrt(2)
     out[t.DIGITAL] = device.digital_biases
     if converters.dac_bits is not None:
         out[t.DAC_LOW], out[t.DAC_HIGH] = converters.dac_range

@@ -14,6 +14,7 @@ from .device_law import decayed
 from .errors import ConfigError
 from .kernels.table import DRIFT_T0
 from .plan import Plan
+from .rule import MGD
 from .trace import Trace
 from .wire_block import conductances, seen
 
@@ -41,7 +42,8 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
     Drift is g(t) = g_w ((t + t0)/t0)^-nu of both conductances of a pair, t0 that of the device, or one step of the run;
     exponents that are drawn at each write are those of the last. What fluctuates is left out. With wires the
     arrays are solved exactly at each of the times.
-    Returns an `Aging`. Raises ConfigError where there is nothing that ages, or a time is negative.
+    Returns an `Aging`. Raises ConfigError where there is nothing that ages (runs of `Backprop` have no devices), or a
+    time is negative.
 
     >>> from analogmgd import MGD, Chip, Device, Network, train
     >>> chip = Chip(Network.mlp([2, 2, 1]), device=Device(drift_nu=0.1, drift_t0=20.0))
@@ -55,6 +57,8 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
         raise ConfigError(f"seconds = {seconds}: must be a list of times >= 0")
     if not config.chip.device.ages:
         raise ConfigError(f"device {config.chip.device.name!r} neither drifts nor leaks: nothing becomes of its chips")
+    if not isinstance(config.rule, MGD):
+        raise ConfigError("the run is of backpropagation, which has no devices: start MGD of eta = 0 from its theta")
     plan = Plan(config, data if data is not None else load_dataset(**config.data))
     if run.environment.get("data_sha256") != plan.data.fingerprint():
         raise ConfigError(f"data set {plan.data.name}: it is not the one the run was trained on")

@@ -202,7 +202,7 @@ def hold_pairs(n, theta, seed, ids, words, xi, device):
 
 
 @inner
-def program_mapped(n, always, number, seed, ids, words, q, first, last, theta, device):
+def program_mapped(n, number, seed, ids, words, q, first, last, theta, device):
     """After a write of weights that are mapped onto pairs: both conductances of those written, as `counts` say."""
     pair, aging, counts, xi, held = device.pair, device.aging, device.counts, device.xi, device.held
     groups = np.int64(0)
@@ -214,7 +214,7 @@ def program_mapped(n, always, number, seed, ids, words, q, first, last, theta, d
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 one = filled(theta.dtype.type(1.0), theta)
-                store(touched, p - first, v, one if always else where(load(counts, p - first, v) != 0.0, one, 0.0))
+                store(touched, p - first, v, where(load(counts, p - first, v) != 0.0, one, 0.0))
                 store(meant, p, v, mapped(load(held, p, v), aging, s))
         groups = groups_of(touched, last - first)
     if groups == 0:
@@ -238,16 +238,16 @@ def program_all(seed, ids, words, xi, nu_plus, nu_minus, pair):
             program(s, np.int64(255), np.int64(0), seed, ids, words, xi, q, first, last, blocks, nu, pair)
 
 
-def program_on(n, always, number, seed, ids, words, q, first, last, theta, device):
+def program_on(n, number, seed, ids, words, q, first, last, theta, device):
     """`program_mapped`, or nothing where weights are not held by conductances of their own."""
 
 
 @overload(program_on, jit_options=FLAGS)
-def _program_on(n, always, number, seed, ids, words, q, first, last, theta, device):
+def _program_on(n, number, seed, ids, words, q, first, last, theta, device):
     if lacks(device, "pair"):
-        return lambda n, always, number, seed, ids, words, q, first, last, theta, device: None
-    return lambda n, always, number, seed, ids, words, q, first, last, theta, device: program_mapped(
-        n, always, number, seed, ids, words, q, first, last, theta, device
+        return lambda n, number, seed, ids, words, q, first, last, theta, device: None
+    return lambda n, number, seed, ids, words, q, first, last, theta, device: program_mapped(
+        n, number, seed, ids, words, q, first, last, theta, device
     )
 
 
@@ -260,7 +260,7 @@ def program_those(n, number, seed, ids, words, theta, device):
         first, last = 4 * q, min(4 * (q + BLOCKS), n_params)
         for p in range(first, last):
             copy_row(given, p, counts, p - first)
-        program_mapped(n, False, number, seed, ids, words, q, first, last, theta, device)
+        program_mapped(n, number, seed, ids, words, q, first, last, theta, device)
 
 
 def program_given_on(n, number, seed, ids, words, theta, device):

@@ -18,10 +18,15 @@ from .vec import WIDTH, Vec, lift, like_kind, where
 I1, I32 = ir.IntType(1), ir.IntType(32)
 
 
+def _compresses(context):
+    """Whether the processor that is compiled for has an instruction for it."""
+    return "+avx512f" in getattr(context.codegen(), "_tm_features", "")
+
+
 def _front(context, builder, value, mask):
     """The chosen lanes of a vector of 32-bit integers first, then zeros."""
     kind, width = value.type, value.type.count
-    if "+avx512f" in getattr(context.codegen(), "_tm_features", "") and width == WIDTH:
+    if width == WIDTH and _compresses(context):
         name = f"llvm.experimental.vector.compress.v{width}i32"
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind, mask.type, kind]), name)
         return builder.call(function, [value, mask, ir.Constant(kind, None)])
@@ -215,7 +220,7 @@ def bring(typingctx, array, place):
 
 @leaf
 def spot(p, v, like):
-    """Row p, lanes from v on of arrays like this, for `seen`, `keep`: (are they neighbours, the first, all places)."""
+    """Row p, lanes from v on of arrays like this, for `seen` and `keep`: (neighbours or not, the first, all places)."""
     return True, p * lanes_of(like) + v, filled(np.uint32(0), like)
 
 

@@ -181,7 +181,7 @@ def write_pulses(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
 
 @leaf
 def bring_devices(neighbours, words, place, lanes, width, theta, device):
-    """Have what a vector of devices needs on its way: it may lie beyond the nearest cache, each in its own line."""
+    """Have what a vector of devices needs on its way: it may lie beyond the nearest cache, in lines of their own."""
     held, counted, packed = device.held, device.counted, device.packed
     for lane in range(1 if neighbours else width):
         p = np.int64(number_at(words, PARAM * lanes + place + lane))

@@ -28,6 +28,8 @@ from .table import (
     DIGITAL,
     INPUT,
     READ_FLOOR,
+    READ_HELD,
+    READ_SIGNED,
     READ_SLOPE,
     SPARE,
 )
@@ -79,14 +81,15 @@ def add_noise(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, re
     """Noise of all devices of a column at once, on the pre-activations in rows of work from za (not alone) and zb on.
 
     Variance: the sum over the pairs of (sigma_plus^2 + sigma_minus^2) x^2, inputs in rows from xa and xb on, sigma =
-    READ_FLOOR + READ_SLOPE |w| of the device that holds w and READ_FLOOR of the other (the perturbation, a small
-    part of w, is left out of sigma). `first` is the number of the layer's first column.
+    READ_HELD + READ_SLOPE |w| (w with READ_SIGNED) of the device that holds w and READ_FLOOR of the other (the
+    perturbation, a small part of w, is left out of sigma). `first` is the number of the layer's first column.
     """
     about, xi = readout.about, readout.xi
     real = work.dtype.type
     if xi.shape[0] == 0:
         return
-    rest, slope = real(about[READ_FLOOR]), real(about[READ_SLOPE])
+    rest, slope, held = real(about[READ_FLOOR]), real(about[READ_SLOPE]), real(about[READ_HELD])
+    signed = about[READ_SIGNED] > 0.0
     bias = real(1.0 - about[DIGITAL])  # what drives the biases
     qa, qb = first, xi.shape[0] // 2 + first
     two = not alone and xa != xb  # copies that are driven differently
@@ -104,15 +107,15 @@ def add_noise(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, re
         if slope > 0.0:
             while j + 4 <= n_out:
                 noise4(alone, two, theta, w0 + j * n_in, b0 + j, n_in, work, xa, xb, za + j, zb + j, qa + j, qb + j, v,
-                       rest, slope, bias, common_a, common_b, xi)  # fmt: skip
+                       held, slope, signed, bias, common_a, common_b, xi)  # fmt: skip
                 j += 4
         while j < n_out:
             t, s = common_b, common_a
             if slope > 0.0:
-                d = sigma(theta, b0 + j, v, rest, slope) * bias
+                d = sigma(theta, b0 + j, v, held, slope, signed) * bias
                 t, s = fma(d, d, t), fma(d, d, s)
                 for i in range(n_in):
-                    d = sigma(theta, w0 + j * n_in + i, v, rest, slope)
+                    d = sigma(theta, w0 + j * n_in + i, v, held, slope, signed)
                     u = d * load(work, xb + i, v)
                     t = fma(u, u, t)
                     if two:
@@ -127,10 +130,10 @@ def add_noise(alone, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, re
 
 
 @leaf
-def sigma(theta, p, v, rest, slope):
+def sigma(theta, p, v, held, slope, signed):
     """Read noise of the device that holds weight p."""
     t = load(theta, p, v)
-    return fma(where(t < 0.0, -t, t), slope, rest)
+    return fma(t if signed else where(t < 0.0, -t, t), slope, held)
 
 
 @leaf
@@ -140,16 +143,20 @@ def add_to(work, z, v, deviation, xi, q):
 
 
 @leaf
-def noise4(alone, two, theta, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, rest, slope, bias, common_a, common_b, xi):
+def noise4(alone, two, theta, p, b, n_in, work, xa, xb, za, zb, qa, qb, v, held, slope, signed, bias, common_a,
+           common_b, xi):  # fmt: skip
     """Noise of four columns at a time, each a sum of its own."""
-    d0, d1 = sigma(theta, b, v, rest, slope) * bias, sigma(theta, b + 1, v, rest, slope) * bias
-    d2, d3 = sigma(theta, b + 2, v, rest, slope) * bias, sigma(theta, b + 3, v, rest, slope) * bias
+    d0, d1 = sigma(theta, b, v, held, slope, signed) * bias, sigma(theta, b + 1, v, held, slope, signed) * bias
+    d2, d3 = sigma(theta, b + 2, v, held, slope, signed) * bias, sigma(theta, b + 3, v, held, slope, signed) * bias
     t0, t1, t2, t3 = fma(d0, d0, common_b), fma(d1, d1, common_b), fma(d2, d2, common_b), fma(d3, d3, common_b)
     s0, s1, s2, s3 = fma(d0, d0, common_a), fma(d1, d1, common_a), fma(d2, d2, common_a), fma(d3, d3, common_a)
     for i in range(n_in):
         u = load(work, xb + i, v)
-        d0, d1 = sigma(theta, p + i, v, rest, slope), sigma(theta, p + n_in + i, v, rest, slope)
-        d2, d3 = sigma(theta, p + 2 * n_in + i, v, rest, slope), sigma(theta, p + 3 * n_in + i, v, rest, slope)
+        d0, d1 = sigma(theta, p + i, v, held, slope, signed), sigma(theta, p + n_in + i, v, held, slope, signed)
+        d2, d3 = (
+            sigma(theta, p + 2 * n_in + i, v, held, slope, signed),
+            sigma(theta, p + 3 * n_in + i, v, held, slope, signed),
+        )
         e0, e1, e2, e3 = d0 * u, d1 * u, d2 * u, d3 * u
         t0, t1, t2, t3 = fma(e0, e0, t0), fma(e1, e1, t1), fma(e2, e2, t2), fma(e3, e3, t3)
         if two:

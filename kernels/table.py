@@ -93,8 +93,10 @@ RELATIVE, OF_NOMINAL, OF_STATE = range(3)  # what the cycle-to-cycle spread is a
     COST_STEP,
     COST_CODE,
     DIGITAL,
+    READ_HELD,
+    READ_SIGNED,
     READOUT,
-) = range(12)  # DIGITAL: 1 where the biases are not on the crossbar
+) = range(14)  # DIGITAL: 1 where the biases are not on the crossbar
 INPUT, COLUMN, COST_READ, SPARE, SATURATED = range(5)  # rows of saturated
 CHANGE, WHOLE_COST = range(2)  # what the converter of the cost is given
 

@@ -32,6 +32,8 @@ from .table import (
 )
 from .update import asked
 
+NOTHING = 1e-30  # asked of a device whose write is noise alone
+
 
 @leaf
 def whole_of(x, u, stochastic):
@@ -65,7 +67,7 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
     granules, granularity = real(1.0 / law[GRANULARITY]), real(law[GRANULARITY])
     most = real(law[MAX_PULSES])
     direct = law[WRITES] == WRITES_DIRECT
-    always = direct and reals[SIGMA_THETA] > 0.0  # a noisy write of nothing still writes
+    always = direct and reals[SIGMA_THETA] > 0.0
     stochastic = law[ROUNDING] == STOCHASTIC and not direct
     half = real(0.5) if law[ROUNDING] == NEAREST else real(0.0)
     blocks = (n_params + 3) // 4
@@ -97,28 +99,35 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     x = where(load(high, p, v) == load(low, p, v), 0.0, x)
                 if limit.shape[0] > 0:
                     x = where(load(counted, p, v) >= load(limit, p, v), 0.0, x)
+                if always:  # a noisy write of nothing still writes, but not what cannot move
+                    moves = filled(one, counted) > np.uint32(0)
+                    if law[STUCK] > 0.0:
+                        moves = moves & (load(high, p, v) != load(low, p, v))
+                    if limit.shape[0] > 0:
+                        moves = moves & (load(counted, p, v) < load(limit, p, v))
+                    x = where(moves & (x == 0.0), real(NOTHING), x)
                 store(counts, p - first, v, x)
                 written = written or any_lane(x != 0.0)
         given_on(counts, counted, limit, first, last, device)
         if direct and sigma > 0.0:
             normals(seed, ids, WRITE, number * blocks + q, some, words, xi)
-        if not (written or always):
+        if not written:
             continue
         for p in range(first, last):
             if aging.written.shape[0] > 0:
-                wake(n, held, counts, always, aging, p, p - first)
+                wake(n, held, counts, aging, p, p - first)
             for v in range(0, lanes_of(theta), width_of(theta)):
                 h, m = load(held, p, v), load(counts, p - first, v)
                 if direct:
                     h = h + m
                     if sigma > 0.0:
-                        h = fma(load(xi, p - first, v), sigma, h)
+                        h = where(m == 0.0, h, fma(load(xi, p - first, v), sigma, h))
                 else:
                     base = load(low, p, v)
                     h = fma(floor((h - base) * granules + (m + 0.5)), granularity, base)
                 store(held, p, v, limited(h, high, low, p, v))
                 c = load(counted, p, v)
-                store(counted, p, v, where(m == 0.0, c, c + one))
+                store(counted, p, v, where((m == 0.0) | (m == real(NOTHING)), c, c + one))
         if noise > 0.0:
             normals(seed, ids, PULSE, (number * slots + 1) * blocks + q, some, words, xi)
         for p in range(first, last):
@@ -132,17 +141,17 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                     if kept.shape[0] > 0:
                         store(kept, p, v, where(untouched, load(kept, p, v), extra))
                     seen = seen + extra
-                store(theta, p, v, seen if always else where(untouched, load(theta, p, v), seen))
-        program_on(n, always, number, seed, ids, words, q, first, last, theta, device)
+                store(theta, p, v, where(untouched, load(theta, p, v), seen))
+        program_on(n, number, seed, ids, words, q, first, last, theta, device)
 
 
 @leaf
-def wake(n, held, counts, always, aging, p, row):
+def wake(n, held, counts, aging, p, row):
     """What is written at the end of step n starts from what it has become, and its clock anew."""
     written = aging.written
     for v in range(0, lanes_of(held), width_of(held)):
         h, t = load(held, p, v), load(written, p, v)
         still = load(counts, row, v) == 0.0
         now = decayed(h, n + 1, aging, p, v)
-        store(held, p, v, now if always else where(still, h, now))
-        store(written, p, v, t * 0 + (n + 1) if always else where(still, t, n + 1))
+        store(held, p, v, where(still, h, now))
+        store(written, p, v, where(still, t, n + 1))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 import numpy as np
-from test_pulsed import settings_of
+from test_pulsed import Draws, settings_of
 
 from oracle import device as oracle
 from oracle import flicker, pair, philox, retention
@@ -129,7 +129,8 @@ class Replay:
     def write(self, n, dw):
         """The write at the end of step n, one a step."""
         d, slots = self.device, self.device.max_pulses + 2
-        u = 1 - self.uniform(PULSE, n * slots)
+        draws = Draws(self.chip, n, d, self.n) if d.write == "pulsed" and not d.one_sided else None
+        u = draws.rounding() if draws else 1 - self.uniform(PULSE, n * slots)
         if d.write == "pulsed":
             dw, self.carry = oracle.pulses_asked(
                 dw, oracle.granularity(self.s), d.rounding, u, self.carry, d.max_pulses
@@ -139,7 +140,7 @@ class Replay:
         self.clock = np.where(touched, n + 1, self.clock)
 
         def xi(i):
-            return self.xi(PULSE, n * slots + 2 + i)
+            return draws.of_pulse(i) if draws else self.xi(PULSE, n * slots + 2 + i)
 
         if d.one_sided:
             g = pair.pulses(self.s, self.devices, np.where(touched, before, self.g), dw, xi)
@@ -159,7 +160,7 @@ class Replay:
             self.w = np.where(touched[0], w, self.w)
             self.g = self.of_weights()
         self.program(touched, n + 1)
-        noise = d.write_noise * (d.dw_min or 0) * self.xi(PULSE, n * slots + 1)
+        noise = d.write_noise * (d.dw_min or 0) * (draws.of_noise() if draws else self.xi(PULSE, n * slots + 1))
         self.kept = np.where(touched.any(axis=0), noise, self.kept)
 
     def refresh(self, n, touched, slots):

@@ -123,6 +123,18 @@ def test_endurance():
     np.testing.assert_array_equal(run.theta[stopped], later.theta[stopped])
 
 
+def test_noisy_writes_do_not_move_what_is_worn_out():
+    """Nor do they program what is stuck."""
+    device = am.Device(**RANGE, sigma_theta=0.05, programming_noise=[0.05])
+    runs = [
+        train({"endurance": 3.0, "stuck": [(7, "plus", 0.5), (7, "minus", 0.2)]}, steps=steps, device=device, chips=4)
+        for steps in (20, 40)
+    ]
+    assert (runs[0].pulses[:, np.arange(P) != 7] == 3).all()
+    np.testing.assert_array_equal(runs[0].theta, runs[1].theta)
+    np.testing.assert_allclose(runs[0].theta[:, 7], 0.3, rtol=1e-6)
+
+
 def test_true_gradient_knows_the_dead_lines():
     """The angle of a chip that estimates well goes to 0 only if what is dead has no gradient."""
     rule = am.MGD(perturbation="walsh", eta=0.0, amplitude=0.01, baseline="antithetic", tau_theta=64 * 9, tau_x=64)

@@ -27,6 +27,16 @@ def normals(chip, e0, count):
     return philox.normals(SEED, chip, READ, e0, count)
 
 
+def conductances(w, device):
+    """Both devices of each pair."""
+    end = max(abs(device.w_min or 0.0), abs(device.w_max or 0.0))
+    return {
+        "one-sided": (device.g_min + np.maximum(w, 0), device.g_min + np.maximum(-w, 0)),
+        "symmetric": (device.g_min + (end + w) / 2, device.g_min + (end - w) / 2),
+        "reference": (device.g_min + end + w, device.g_min + end + 0 * w),
+    }[device.mapping]
+
+
 def forward(theta, device, converters, chip, evaluation, copy):
     """Outputs of the 3-4-2 network by the equations: DAC, product, noise of every pair, ADC, sigmoid; cuts counted."""
     x, p, first, cuts = X[0], 0, 0, np.zeros(2, int)
@@ -40,12 +50,8 @@ def forward(theta, device, converters, chip, evaluation, copy):
             cuts[0] += cut
         W, b = theta[p : p + n_in * n_out].reshape(n_out, n_in), theta[p + n_in * n_out : p + (n_in + 1) * n_out]
         a = W @ x + b
-        low = device.read_noise + device.read_noise_slope * device.g_min
-        variance = [
-            sum(((low + device.read_noise_slope * abs(w)) ** 2 + low**2) * u**2 for w, u in zip(row, x, strict=True))
-            + (low + device.read_noise_slope * abs(bias)) ** 2 + low**2
-            for row, bias in zip(W, b, strict=True)
-        ]  # fmt: skip
+        sigmas = [device.read_noise + device.read_noise_slope * g for g in conductances(np.c_[W, b], device)]
+        variance = (sigmas[0] ** 2 + sigmas[1] ** 2) @ np.append(x, 1.0) ** 2
         a = a + np.sqrt(variance) * xi[first : first + n_out]
         if converters.adc_bits is not None:
             if converters.adc_varies:
@@ -60,6 +66,10 @@ def forward(theta, device, converters, chip, evaluation, copy):
 CASES = {
     "read noise": ({"read_noise": 0.05}, {}),
     "relative read noise": ({"read_noise": 0.01, "read_noise_slope": 0.2, "g_min": 0.1}, {}),
+    "symmetric pairs": (
+        {"read_noise_slope": 0.2, "g_min": 0.1, "mapping": "symmetric", "w_min": -3.0, "w_max": 2.0}, {},
+    ),
+    "with a reference": ({"read_noise_slope": 0.2, "mapping": "reference", "w_min": -3.0, "w_max": 2.0}, {}),
     "input converters": ({}, {"dac_bits": 3}),
     "column converters": ({}, {"adc_bits": 5, "adc_range": 0.4}),
     "all, all different": (
@@ -94,6 +104,33 @@ def test_every_evaluation_is_that_of_the_equations(name, baseline, chips):
             assert run.probe["cost"][n, lane] == pytest.approx(plus, rel=1e-9)
             assert run.probe["cost_ac"][n, lane] == pytest.approx(change, rel=1e-6, abs=1e-11)
         assert run.saturated[lane, :2].tolist() == cuts.tolist()
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.2])
+def test_true_gradient_has_what_converters_do_to_columns_and_inputs(spread):
+    """Gains and offsets of columns, and the inputs as converted: against differences of the cost of the equations."""
+    converters = am.Converters(dac_bits=2, adc_bits=16, adc_gain_spread=0.3, adc_offset_spread=0.4)
+    chip = am.Chip(am.Network.mlp([3, 2]), converters=converters, neuron=am.Neuron(spread=spread))
+    config = am.Config(chip, QUIET, {"name": DATA.name}, am.Run(chips=[0, 1, 2], seed=SEED, precision="double"))
+    plan = Plan(settle(config, DATA), DATA)
+    block = Block(plan, 0, 3, None)
+    theta = block.chips_theta()
+    block.advance(1, probe=False)  # for the sample that it is shown
+    variation = block.chips_variation()
+    x = quantised(X[0], 0.0, 1.0, 2)[0]
+
+    def cost(theta, lane):
+        gain, offset = variation["adc"][lane].reshape(2, 2).T
+        alpha, beta, a0, b0 = variation["neuron"][lane].T if spread else (1.0, 1.0, 0.0, 0.0)
+        a = (theta[:6].reshape(2, 3) @ x + theta[6:]) * gain + offset
+        return ((alpha / (1 + np.exp(-beta * (a - a0))) + b0 - Y[0]) ** 2).mean()
+
+    found = block.true_gradient(plan.shown, ideal=False)
+    for lane in range(3):
+        steps = 1e-5 * np.eye(8)
+        wanted = [(cost(theta[lane] + d, lane) - cost(theta[lane] - d, lane)) / 2e-5 for d in steps]
+        np.testing.assert_allclose(found[lane], wanted, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(block.sample_gradient(plan.shown), found, rtol=1e-12)
 
 
 def test_evaluation_has_the_converters_and_not_the_noise():

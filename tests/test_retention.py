@@ -54,6 +54,8 @@ def test_refuses():
     aging = train(chip(drift_nu=0.1))
     with pytest.raises(am.ConfigError, match="neither drifts nor leaks"):
         am.age(train(chip()), [1.0], DATA)
+    with pytest.raises(am.ConfigError, match="backpropagation"):
+        am.age(am.train(chip(drift_nu=0.1), DATA, am.Backprop(), steps=2), [1.0], DATA)
     with pytest.raises(am.ConfigError, match="times >= 0"):
         am.age(aging, [-1.0], DATA)
     with pytest.raises(am.ConfigError, match="not the one the run was trained on"):

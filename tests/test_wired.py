@@ -301,3 +301,30 @@ def test_toml():
     assert config.chip.wires == am.Wires(row=1.0, g_unit=1e-4, tile=(2, 2))
     assert am.Config.from_toml(config.to_toml()) == config
     assert "wires" not in am.Config(am.Chip(NET), am.MGD(), {"name": "parity"}, am.Run()).to_tables()
+
+
+@pytest.mark.parametrize("update", [{"tolerance": 0.003}, {"refresh": 7}, {"update": "exact"}], ids=str)
+@pytest.mark.parametrize("perturbation", ["random", "gaussian"])
+def test_bits_of_a_chip_are_its_own(update, perturbation):
+    """Alone, among others that are solved at other times, in other blocks, with other threads and cuts."""
+    device = am.Device(g_min=0.1, drift_nu=0.02, drift_nu_spread=0.01, drift_every=2, w_min=-2.0, w_max=2.0)
+    faults = am.Faults(stuck=[(3, "plus", 0.5)], rows=0.1)
+    rule = {"perturbation": perturbation, "tau_theta": 3, "eta": 0.1}
+    settings = {"steps": 200, "rule": rule, "chip": {"faults": faults}, "record": ("theta", "angle")}
+    whole = train(device, update, chips=40, record_every=10, **settings)
+    others = [
+        train(device, update, chips=[17], record_every=1, **settings),
+        train(device, update, chips=[39, 17, 2], record_every=100, **settings),
+        train(device, update, chips=40, record_every=50, threads=2, **settings),
+    ]
+    for run in others:
+        lanes = [int(c) for c in run.chips]
+        np.testing.assert_array_equal(run.theta, whole.theta[lanes])
+        for name in ("own", "wire_solves", "wire_error"):
+            np.testing.assert_array_equal(getattr(run, name), getattr(whole, name)[lanes])
+        common = np.intersect1d(run.step, whole.step)
+        a, b = np.isin(run.step, common), np.isin(whole.step, common)
+        np.testing.assert_array_equal(run.record["theta"][a], whole.record["theta"][b][:, lanes])
+        np.testing.assert_array_equal(run.record["angle"][a], whole.record["angle"][b][:, lanes])
+    if "tolerance" in update:
+        assert len(np.unique(whole.wire_solves)) > 1
