@@ -2,11 +2,12 @@
 
     python bench/device_speed.py [--quick] [-o DIR]
 
-(a) ns per device and write of every preset, about one pulse per device and write (eta is set to that; the ideal chip's
-step is subtracted). (b) Time of a step over that of the ideal chip, for 49-4-4 and 64-32-10, a write at every step and
-at every tenth, each imperfection alone and all together; with the mean number of pulses per device and write. (c) Drift
-brought up to date every 1, 10 and 100 steps, over the same chip without drift, and the error that this makes: rms of
-(seen - exact weight) over rms of the weights, halfway and just before the next time. Writes device_speed.json and .png.
+(a) ns per device and write, about one pulse per device and write, of every preset that is pulsed and has one device a
+weight (eta is set to that; the ideal chip's step is subtracted). (b) Time of a step over that of the ideal chip, for
+49-4-4 and 64-32-10, a write at every step and at every tenth, each imperfection alone and all together; with the mean
+number of pulses per device and write. (c) Drift brought up to date every 1, 10 and 100 steps, over the same chip without
+drift, and the error that this makes: rms of (seen - exact weight) over rms of the weights, halfway and just before the
+next time. Writes device_speed.json and .png.
 
 Everything that is compared runs in turns, several rounds, in one process; times are those of the thread, not of the
 clock on the wall, so that other work on the machine disturbs little; medians of ratios of the rounds, and quartiles.
@@ -52,6 +53,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 DRIFT = {"drift_nu": 0.05, "drift_nu_spread": 0.01, "g_min": 0.1}
 EVERY = (1, 10, 100)
+PULSED = [n for n in NAMES if am.device(n).write == "pulsed" and not am.device(n).one_sided]
 GOALS = {1: 8.0, 10: 2.0}
 ALL = "pulsed, read noise, 8-bit converters"
 
@@ -111,7 +113,7 @@ def ratio(one: list[float], other: list[float]) -> list[float]:
 def dense_writes(rounds: int, share: float, say: tqdm) -> dict[str, Any]:
     """(a)"""
     out = {}
-    for name in (n for n in NAMES if n != "ideal"):
+    for name in PULSED:
         eta, device = 1e-3, {"device": name}
         for _ in range(3):  # as many pulses as eta, until something saturates
             block = block_of("49-4-4", 1, eta, device)
@@ -237,7 +239,7 @@ def main() -> None:
     parser.add_argument("-o", type=Path, default=RESULTS, metavar="DIR", help="folder of the results")
     options = parser.parse_args()
     rounds, share = (5, 0.03) if options.quick else (15, 0.1)
-    total = len(NAMES) - 1 + len(NETWORKS) * len(GOALS) * (len(VARIANTS) + len(EVERY))
+    total = len(PULSED) + len(NETWORKS) * len(GOALS) * (len(VARIANTS) + len(EVERY))
     with tqdm(total=total, file=sys.stderr, disable=None) as say:
         result = {
             "machine": machine(1), "rounds": rounds, "seconds a turn": share,
