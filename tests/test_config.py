@@ -280,7 +280,7 @@ BAD_DEVICES = [
     ({"model": "power", "dw_min": 0.1, "w_min": -1.0, "w_max": 1.0, "c2c_additive": True}, "c2c_additive"),
     ({"model": "exponential", "dw_min": 0.1, "w_min": -1.0, "w_max": 1.0, "a_up": 2.0, "a_down": 2.0}, "no step"),
     ({"levels": 8, "w_min": -1.0, "w_max": 1.0, "write": "noisy"}, 'levels = 8 needs write = "quantised"'),
-    ({"drift_nu": 0.1, "mapping": "symmetric"}, "needs w_min and w_max"),
+    ({"drift_nu": 0.1, "mapping": "symmetric"}, "need w_min and w_max"),
     ({"sigma_theta": 0.1, "levels": 8, "w_min": -1.0, "w_max": 1.0}, 'sigma_theta = 0.1 needs write = "noisy"'),
     ({"name": "reram-es", "w_max": -2.0}, "w_min = -1: must be less than w_max = -2"),
     # what would do nothing
