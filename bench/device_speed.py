@@ -5,7 +5,7 @@
 (a) ns per device and write, about one pulse per device and write, of every preset that is pulsed and has one device a
 weight (eta is set to that; the ideal chip's step is subtracted). (b) Time of a step over that of the ideal chip, for
 49-4-4 and 64-32-10, a write at every step and at every tenth, each imperfection alone and all together; with the mean
-number of pulses per device and write. (c) Drift brought up to date every 1, 10 and 100 steps, over the same chip without
+number of pulses per device and write. (c) Drift up to date every 1, 10 and 100 steps, over the same chip without
 drift, and the error that this makes: rms of (seen - exact weight) over rms of the weights, halfway and just before the
 next time. Writes device_speed.json and .png.
 
