@@ -115,7 +115,7 @@ def test_draws_are_the_oracles(real, rows):
     draw.draw_theta(seed, IDS, scale, theta)
     draw.draw_neurons(seed, IDS, real(0.25), neuron)
     draw.draw_mismatch(seed, IDS, real(0.5), gain)
-    draw.draw_phases(seed, IDS, PHASE, 0, sin, cos)
+    draw.draw_phases(seed, IDS, philox.PHASE, 0, sin, cos)
     net = onet.Net((1, rows), ("sigmoid",))
     for lane, chip in enumerate(IDS[0].tolist()):
         u = ophilox.uniform(ophilox.words(SEED, chip, ophilox.INIT, 0, rows))
@@ -134,4 +134,4 @@ def test_draws_of_no_rows_do_nothing():
     empty = np.zeros((0, LANES))
     draw.draw_neurons(np.uint64(SEED), IDS, 0.0, empty)
     draw.draw_mismatch(np.uint64(SEED), IDS, 0.0, empty)
-    draw.draw_phases(np.uint64(SEED), IDS, PHASE, 0, empty, empty.copy())
+    draw.draw_phases(np.uint64(SEED), IDS, philox.PHASE, 0, empty, empty.copy())
