@@ -20,7 +20,7 @@ from numba.extending import overload
 from .hardware import lacks
 from .jit import FLAGS, inner, leaf
 from .latency import copy_rows
-from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
+from .simd import any_lane, at, fma, lanes_of, load, put, store, where, width_of
 from .table import AGE_EVERY, EXACT, ONE_LINE, WRITE_STEPS
 from .wire_pairs import look
 from .wire_solves import perturb_chips, solve_chips
@@ -123,10 +123,14 @@ def _wires_after(n, goes_on, unit, ids, theta, gain, layers, device):
 
     def body(n, goes_on, unit, ids, theta, gain, layers, device):
         every = np.int64(device.aging.about[AGE_EVERY])
-        if goes_on and every > 0 and (n + 1) % every == 0:  # devices are looked at again before anything else is
+        again = every > 0 and (n + 1) % every == 0  # devices are looked at again before anything else is
+        if again and goes_on:
             return False
         if device.wires.about[EXACT] > 0.0:
             solve_chips(n, True, False, unit, ids, theta, gain, layers, device)
+            if again:  # only for who looks at theta here: not one of the run's, whose number would tell of that
+                for lane in range(lanes_of(theta)):
+                    put(device.wires.solves, 0, lane, at(device.wires.solves, 0, lane) - np.uint64(1))
             return True
         see(n, theta, device)
         return False

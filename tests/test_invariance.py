@@ -487,7 +487,6 @@ def small_nets_in_rows(request):
         yield
 
 
-@pytest.mark.xfail(strict=False, reason="open defect: bits that differ; wires.update = exact suspected")
 @pytest.mark.usefixtures("small_nets_in_rows")
 @pytest.mark.parametrize("rule", RULES | ROWS)
 @settings(

@@ -177,7 +177,9 @@ def test_reciprocity(case):
 def test_only_resistance_times_conductance_matters(case, factor):
     G, w = case
     scaled = w.replace(**{k: getattr(w, k) / factor for k in ("row", "column", "source", "sense")})
-    np.testing.assert_allclose(effective_matrix(factor * G, scaled), factor * effective_matrix(G, w), rtol=1e-9)
+    wanted = factor * effective_matrix(G, w)
+    # a device that is dead passes what rounding leaves of the others
+    np.testing.assert_allclose(effective_matrix(factor * G, scaled), wanted, rtol=1e-9, atol=1e-15 * wanted.max())
 
 
 @settings(deadline=None, max_examples=50, derandomize=True)
