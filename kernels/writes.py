@@ -117,7 +117,8 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
             if aging.written.shape[0] > 0:
                 wake(n, held, counts, aging, p, p - first)
             for v in range(0, lanes_of(theta), width_of(theta)):
-                h, m = load(held, p, v), load(counts, p - first, v)
+                before, m = load(held, p, v), load(counts, p - first, v)
+                h = before
                 if direct:
                     h = h + m
                     if sigma > 0.0:
@@ -125,7 +126,8 @@ def write_values(n, theta, G, velocity, reals, rate, clear, number, seed, ids, w
                 else:
                     base = load(low, p, v)
                     h = fma(floor((h - base) * granules + (m + 0.5)), granularity, base)
-                store(held, p, v, limited(h, high, low, p, v))
+                # what is not written stays, also on a bound between two levels
+                store(held, p, v, where(m == 0.0, before, limited(h, high, low, p, v)))
                 c = load(counted, p, v)
                 store(counted, p, v, where((m == 0.0) | (m == real(NOTHING)), c, c + one))
         if noise > 0.0:

@@ -240,3 +240,17 @@ def test_granularity_is_that_at_zero_weight():
     """With a reference the state is not 0 there."""
     device = am.Device(model="soft-bounds-reference", dw_min=0.01, w_min=-0.5, w_max=1.0, reference=0.25)
     assert granularity(device) == pytest.approx(0.5 * 0.01 * ((1 - 0.25) + (1 + 0.5)))
+
+
+def test_what_is_not_written_stays_where_it_is():
+    """A bound that lies between two levels: a device there is not moved by a write of its neighbours."""
+    device = am.Device(write="quantised", w_min=-1.5, w_max=0.3, w_max_spread=0.25, levels=2, lifetime=1.0)
+    pushed = am.Converters(error_offset_spread=0.125)
+    chip = am.Chip(am.Network.mlp([1, 1], init_scale=1.0), device=device, converters=pushed, step_time=0.25)
+    data = am.Dataset([[0.64]], [[0.27]], [[0.04]], [[0.02]])
+    rule = am.MGD(eta=0.1, amplitude=0.25, tau_x=2, tau_theta=0.3, mode="analog", tau_hp=19.0, perturbation="walsh")
+    settings = {"steps": 12, "precision": "double", "record": "theta", "record_every": 1}
+    whole = am.train(chip, data, rule, chips=128, **settings)
+    for c in range(128):
+        alone = am.train(chip, data, rule, chips=[c], **settings)
+        np.testing.assert_array_equal(alone.record["theta"][:, 0], whole.record["theta"][:, c])
