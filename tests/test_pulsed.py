@@ -242,6 +242,7 @@ def test_granularity_is_that_at_zero_weight():
     assert granularity(device) == pytest.approx(0.5 * 0.01 * ((1 - 0.25) + (1 + 0.5)))
 
 
+@pytest.mark.filterwarnings("ignore::analogmgd.errors.AnalogMGDWarning")
 def test_what_is_not_written_stays_where_it_is():
     """A bound that lies between two levels: a device there is not moved by a write of its neighbours."""
     device = am.Device(write="quantised", w_min=-1.5, w_max=0.3, w_max_spread=0.25, levels=2, lifetime=1.0)
