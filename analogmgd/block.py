@@ -129,7 +129,6 @@ class Block:
         if len(phase_sin):
             draw.draw_phases(self.seed, self.ids, PHASE, 0, phase_sin, phase_cos)
         multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
-        widest = max(layer.columns for layer in net.arrays)
         train = plan.train
         self._kernel = kernel.steps_codes if plan.codes else kernel.steps_gains if signs else kernel.steps_values
         tables = (
@@ -142,7 +141,7 @@ class Block:
         )
         lanes: tuple[np.ndarray, ...] = (
             self.ids, self.neuron, self.gain, phase_sin, phase_cos, *state,
-            words, values, applied, rows(net.n_in + 4 * widest), self._y, rows(rule.batch, np.dtype(np.uint32)),
+            words, values, applied, rows(self._work_rows), self._y, rows(rule.batch, np.dtype(np.uint32)),
             self._keys, rows(4, np.dtype(np.uint32)), self._scratch, self._fours,
         )  # fmt: skip
         if self.alone:
@@ -153,9 +152,20 @@ class Block:
         device = chip.hardware if chip else ()
         if self.alone:
             device = picked(device, lambda a: own[id(a)])
-        self._before = (*tables, *lanes, device)
+        self._before = (*tables, *lanes, self._pictures, device)
         if chip and chip.wires:
             self.advance(0, probe=False)  # what the network sees of the start
+
+    @property
+    def _pictures(self) -> tuple[Any, ...]:
+        """The layout of a network of pictures, or ()."""
+        return ()
+
+    @property
+    def _work_rows(self) -> int:
+        """Rows of scratch that the network needs."""
+        net = self.plan.chip.network
+        return net.n_in + 4 * max(layer.columns for layer in net.arrays)
 
     def _prepare_backprop(self, rows) -> None:
         plan = self.plan

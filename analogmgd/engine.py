@@ -20,6 +20,7 @@ import numpy as np
 from .block import PROBE_ROWS, Block, lanes_per_block
 from .column_block import ColumnBlock
 from .merge import ProbeMerger, RowMerger, RowPlan, Rows
+from .picture_block import lane_block
 from .plan import Plan
 from .row_block import RowBlock
 
@@ -34,7 +35,8 @@ def make_blocks(plan: Plan, theta0: np.ndarray | None, threads: int, lanes: int 
         kind = ALONE[plan.kind]
         return [kind(plan, chip, theta0, team=max(1, threads // count)) for chip in range(count)]
     lanes = lanes or lanes_per_block(plan, threads)
-    return [Block(plan, first, min(lanes, count - first), theta0) for first in range(0, count, lanes)]
+    block = lane_block(plan)
+    return [block(plan, first, min(lanes, count - first), theta0) for first in range(0, count, lanes)]
 
 
 def angle_degrees(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -203,10 +203,18 @@ class Network(Settings):
     @property
     def products(self) -> int:
         """Products of a weight and an input in one evaluation, biases not counted."""
-        places = [math.prod(shape[1:]) for shape in self.shapes[1:]]
-        return sum(
-            q.rows * q.columns * n for q, n in zip(self.layers, places, strict=True) if isinstance(q, Dense | Conv2d)
-        )
+        return sum(q.rows * q.columns * n for q, n in zip(self.arrays, self.places, strict=True))
+
+    @property
+    def column_reads(self) -> int:
+        """Columns of its arrays that are read in one evaluation: those of a convolution once for each place."""
+        return sum(layer.columns * n for layer, n in zip(self.arrays, self.places, strict=True))
+
+    @property
+    def places(self) -> list[int]:
+        """How often each array is used in one evaluation."""
+        shapes = zip(self.layers, self.shapes[1:], strict=True)
+        return [math.prod(shape[1:]) for layer, shape in shapes if isinstance(layer, Dense | Conv2d)]
 
     @property
     def n_neurons(self) -> int:

@@ -24,7 +24,6 @@ from .plan_checks import (
     check_latency,
     check_memory,
     check_pairs,
-    check_pictures,
     check_range,
     check_streams,
 )
@@ -93,12 +92,13 @@ class Samples:
     smoothed: np.ndarray
 
     @classmethod
-    def of(cls, chip: Chip, data: Dataset, split: str, dtype: Any) -> Samples:
+    def of(cls, chip: Chip, data: Dataset, split: str, dtype: Any, as_bytes: bool = False) -> Samples:
+        """as_bytes: bytes stay such, and are divided by 255 when they are shown."""
         targets = np.ascontiguousarray(data.targets(split, dtype))
         smoothed = cost_targets(chip, targets)
         smoothed.setflags(write=False)  # as the others are: a kernel is compiled anew for arrays that can be written
         x = data.x_train if split == "train" else data.x_test
-        if not (chip.network.pictures and x.dtype == np.uint8):  # the others are divided by 255 when they are shown
+        if not (as_bytes and x.dtype == np.uint8):
             x = data.inputs(split, dtype)
         return cls(np.ascontiguousarray(x), targets, smoothed)
 
@@ -118,7 +118,6 @@ class Plan:
         self.n_params = self.chip.network.n_params
         self.n_neurons = self.chip.network.n_neurons
         self.keep_gradient = keep_gradient
-        check_pictures(self)
         check_memory(self)
         check_range(self)
         self.ids = np.array(self.run.chip_ids, np.uint64)
@@ -132,12 +131,12 @@ class Plan:
     @cached_property
     def train(self) -> Samples:
         """The training set."""
-        return Samples.of(self.chip, self.data, "train", self.dtype)
+        return Samples.of(self.chip, self.data, "train", self.dtype, self.kind == "columns")
 
     @cached_property
     def test(self) -> Samples:
         """The test set, as the converters of the inputs give it."""
-        return self._converted(Samples.of(self.chip, self.data, "test", self.dtype))
+        return self._converted(Samples.of(self.chip, self.data, "test", self.dtype, self.kind == "columns"))
 
     @cached_property
     def shown(self) -> Samples:
@@ -262,13 +261,17 @@ class Plan:
     @property
     def kind(self) -> str:
         """Which kernels: "ensemble" (a lane is a chip), "rows" (a lane is a weight of a row, one chip at a time) or
-        "columns" (networks of pictures; a lane is a sample or a step, one chip at a time).
+        "columns" (networks of pictures with ideal devices; a lane is a sample or a step, one chip at a time).
 
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
         if self.chip.network.pictures:
-            return "columns"
+            if mgd is None:
+                return "columns"
+            few = self.n_params < ROWS_FROM and mgd.mode == "discrete" and mgd.batch * int(mgd.tau_theta) < WIDTH
+            ideal = mgd.mode == "discrete" and self.codes and not self.physical
+            return "columns" if ideal and not few else "ensemble"
         if mgd is None or mgd.mode != "discrete" or not self.codes or self.physical:
             return "ensemble"
         least = ROWS_FROM // 2 if mgd.tau_theta >= LONG_WINDOW else ROWS_FROM
@@ -293,7 +296,7 @@ class Plan:
         reals[t.SCHEDULE_STEPS] = rule.schedule_steps or self.run.steps * self.dt
         reals[t.SCHEDULE_DECAY] = rule.schedule_decay
         reals[t.DT], reals[t.CLIP], reals[t.AMPLITUDE] = 1.0, math.inf, 1.0
-        reals[t.INPUT_SCALE] = 255.0 if self.chip.network.pictures and self.data.x_train.dtype == np.uint8 else 1.0
+        reals[t.INPUT_SCALE] = 255.0 if self.kind == "columns" and self.data.x_train.dtype == np.uint8 else 1.0
         if mgd is not None:
             ints[t.MODE] = t.ANALOG if mgd.mode == "analog" else t.DISCRETE
             ints[t.TAU_X], ints[t.TAU_P] = mgd.iterations("tau_x"), mgd.iterations("tau_p")
@@ -326,6 +329,9 @@ class Plan:
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
+        if self.kind == "ensemble" and self.chip.network.pictures:
+            neurons += 3 * sum(math.prod(shape) + 200 for shape in self.chip.network.shapes)
+            neurons += 2 * self.chip.network.column_reads * self.chip.device.noisy_reads
         if self.kind == "columns":
             rows += 8 + 16  # signs, and the weights of a layer for each lane
             neurons += 32 * sum(math.prod(shape) + 200 for shape in self.chip.network.shapes)

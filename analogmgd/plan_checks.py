@@ -73,24 +73,6 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
 
 
-def check_pictures(plan: Plan) -> None:
-    """Raise ConfigError where a network of pictures meets what only other networks can do."""
-    mgd, chip = plan.mgd, plan.chip
-    if not chip.network.pictures or mgd is None:
-        return
-    for wrong, text in (
-        (mgd.mode == "analog", 'rule.mode = "analog": must be "discrete"'),
-        (not plan.signs, f'rule.perturbation = "{mgd.perturbation}": must be "random" or "walsh"'),
-        (
-            not plan.exact or plan.physical,
-            f"device {chip.device.name!r}, converters, wires, faults, latency: must be ideal (device.sigma_theta, "
-            "converters.sigma_C and neuron.spread may be more than 0)",
-        ),
-    ):
-        if wrong:
-            raise ConfigError(f"{text} with convolutions or pools")
-
-
 def check_pairs(chip: Chip) -> None:
     """Raise ConfigError where conductances with a state of their own meet what does not know them."""
     if chip.device.paired and chip.wires is not None and not chip.wires.ideal:
@@ -177,6 +159,8 @@ def check_streams(plan: Plan) -> None:
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
     words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch, 128)  # the noise of the cost takes less than 128
+    if plan.chip.device.noisy_reads:
+        words_a_step = max(words_a_step, 16 * plan.rule.batch * plan.chip.network.column_reads)
     if plan.physical and plan.chip.device.paired:
         words_a_step = max(words_a_step, 200 * blocks)  # 25 processes of 1/f noise
     if plan.run.steps * words_a_step > STREAM_LIMIT:

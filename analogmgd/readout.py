@@ -77,7 +77,7 @@ class ReadoutBlock:
             draw.draw_normals(seed, ids, CONVERTER, 0, rows(32, np.dtype(np.uint32)), normals)
             self.columns[0::2] = one(1) + one(converters.adc_gain_spread) * normals[:count:2]
             self.columns[1::2] = one(converters.adc_offset_spread) * normals[1:count:2]
-        self.xi = rows(8 * ((plan.n_neurons + 3) // 4) if plan.chip.device.noisy_reads else 0)
+        self.xi = rows(8 * ((plan.chip.network.column_reads + 3) // 4) if plan.chip.device.noisy_reads else 0)
         self.saturated = rows(t.SATURATED, np.dtype(np.uint64))
         self.arrays = Readout(self.about, self.columns, self.xi, self.saturated)
         self._no_noise, self._scratch = rows(0), rows(t.SATURATED, np.dtype(np.uint64))

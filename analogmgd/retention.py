@@ -13,6 +13,7 @@ from .data import Dataset, load_dataset
 from .device_law import decayed
 from .errors import ConfigError
 from .kernels.table import DRIFT_T0
+from .picture_block import lane_block
 from .plan import Plan
 from .rule import MGD
 from .trace import Trace
@@ -69,7 +70,7 @@ def age(run: Trace, seconds: Sequence[float], data: Dataset | None = None) -> Ag
 
 def _age_block(plan: Plan, run: Trace, first: int, times: np.ndarray) -> tuple[np.ndarray, ...]:
     count = min(LANES, len(plan.ids) - first)
-    block = Block(plan, first, count, None)
+    block = lane_block(plan)(plan, first, count, None)
     assert block.devices is not None
     chosen = np.minimum(np.arange(first, first + block.theta.shape[1]), first + count - 1)
     later = _pairs(plan, run, chosen) if plan.chip.device.paired else _mapped(plan, run, chosen, block)

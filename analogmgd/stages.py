@@ -126,7 +126,7 @@ def stages_of(network: Network, activations: tuple[tuple[str, int], ...], fused:
             row[t.STAGE] = t.AVG_POOL if isinstance(layer, AvgPool2d) else t.MAX_POOL
         row[t.CHANNELS], row[t.HEIGHT], row[t.WIDTH_IN] = before.channels, before.height, before.width
         row[t.KERNEL_HIGH], row[t.KERNEL_WIDE] = kernel
-        row[t.SOURCE_ROW], row[t.TARGET_ROW] = before.row, after.row
+        row[t.SOURCE_ROW], row[t.TARGET_ROW], row[t.MARGIN] = before.row, after.row, before.margin
         row[t.TARGET_PLANE] = after.height * after.width
         row[t.FIRST_PLACE], row[t.PLACES], row[t.FIRST_TARGET] = n_places, len(own), n_targets
         row[t.THEN] = then

@@ -119,7 +119,9 @@ def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, An
     found: dict[str, Any] = {}
     pulses = counts.get("pulses")
     devices = plan.n_params - device.digital_biases * plan.n_neurons
-    joules = device.joules_per_read * plan.evaluations(steps) * devices
+    net = plan.chip.network
+    reads = net.products + (0 if device.digital_biases else net.column_reads)  # a bias is read with its column
+    joules = device.joules_per_read * plan.evaluations(steps) * reads
     if pulses is not None:
         found["pulses_per_device"] = float(pulses.sum(dtype=np.float64)) / len(pulses) / devices
         joules += device.joules_per_pulse * float(np.median(pulses.sum(axis=1, dtype=np.float64)))

@@ -172,6 +172,18 @@ class Hardware(NamedTuple):
     pair: Any = ()  # Pair, where there is one
 
 
+class Pictures(NamedTuple):
+    """How a network of pictures is laid out (`pictures`): stages int64[.., STAGES], places, targets int64[n] as in
+    image.py, input_rows int64[n_in], rows int64[4]: where in work the pictures of copies a and b begin, what a place
+    sees, and what becomes of it."""
+
+    stages: np.ndarray
+    places: np.ndarray
+    targets: np.ndarray
+    input_rows: np.ndarray
+    rows: np.ndarray
+
+
 class Reading(NamedTuple):
     """A chip that is only read."""
 

@@ -169,6 +169,16 @@ def make_layer(shared: bool):
 
 
 @leaf
+def tap_row(stage, i):
+    """Row, from a place on, of the input that weight i of a kernel is multiplied with."""
+    wide = stage[t.KERNEL_WIDE]
+    window = stage[t.KERNEL_HIGH] * wide
+    c = i // window
+    r = (i - c * window) // wide
+    return (c * stage[t.HEIGHT] + r) * stage[t.WIDTH_IN] + i - c * window - r * wide
+
+
+@leaf
 def keep4(sums, row, a, b, c, d):
     """Four rows."""
     store(sums, row, 0, a)

@@ -10,7 +10,7 @@ from . import table as t
 from .across import sum_lanes
 from .backprop import output_delta
 from .columns import show
-from .image import forward_shared
+from .image import forward_shared, tap_row
 from .jit import entry, inner, leaf
 from .neuron import sample_cost
 from .simd import WIDTH, filled, fma, load, store, where
@@ -20,7 +20,8 @@ from .simd import WIDTH, filled, fma, load, store, where
 def slope_of(z, kind, neuron, number, like):
     """df/da where f(a) = z; neuron as in `respond`."""
     spread = neuron.shape[1] > 0
-    f = (z - neuron[3, number]) / neuron[0, number] if spread else z
+    alive = spread and neuron[0, number] != 0.0  # a dead one has no slope, whatever f is
+    f = (z - neuron[3, number]) / neuron[0, number] if alive else z
     d = filled(like.dtype.type(1.0), like)
     if kind == t.SIGMOID:
         d = f * (1.0 - f)
@@ -42,16 +43,6 @@ def through_neurons(stage, targets, neuron, work, delta):
             row = stage[t.TARGET_ROW] + j * step + targets[stage[t.FIRST_TARGET] + q]
             d = slope_of(load(work, row, 0), stage[t.STAGE_ACTIVATION], neuron, stage[t.STAGE_NEURONS] + j, work)
             store(delta, row, 0, load(delta, row, 0) * d)
-
-
-@leaf
-def tap_row(stage, i):
-    """Row, from a place on, of the input that weight i of a kernel is multiplied with."""
-    wide = stage[t.KERNEL_WIDE]
-    window = stage[t.KERNEL_HIGH] * wide
-    c = i // window
-    r = (i - c * window) // wide
-    return (c * stage[t.HEIGHT] + r) * stage[t.WIDTH_IN] + i - c * window - r * wide
 
 
 @leaf

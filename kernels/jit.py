@@ -66,7 +66,7 @@ def allocating_entry(function: Callable[..., None]) -> Any:
     return entry(function, allocates=True)
 
 
-def _named(function: Callable[..., Any]) -> Callable[..., Any]:
+def named(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give each closure of a factory a name of its own, from what it holds.
 
     Kernels loaded from the disk cache are linked by name, and numba numbers names per process: two closures of one
@@ -76,7 +76,7 @@ def _named(function: Callable[..., Any]) -> Callable[..., Any]:
     held = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         value = cell.cell_contents
-        held.append(f"{name} {value.py_func.__qualname__ if hasattr(value, 'py_func') else value}")
+        held.append(f"{name} {getattr(getattr(value, 'py_func', value), '__qualname__', value)}")
     if held:
         function.__qualname__ += "_" + hashlib.sha256("\n".join(held).encode()).hexdigest()[:8]
     return function
@@ -93,9 +93,9 @@ if TRIED[0] <= numba.version_info[:2] <= TRIED[1]:
 
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call (compiled into its caller, not cached by itself)."""
-    return numba.njit(**FLAGS)(_named(function))
+    return numba.njit(**FLAGS)(named(function))
 
 
 def leaf(function: Callable[..., Any]) -> Any:
     """Like `inner`, always pasted into its caller: passing ten arrays costs more than a small loop over lanes."""
-    return numba.njit(forceinline=True, **FLAGS)(_named(function))
+    return numba.njit(forceinline=True, **FLAGS)(named(function))

@@ -15,11 +15,11 @@ from .cost_noise import cost_noise_on
 from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
 from .devices import hold_on, is_plain, write_on
 from .element import element_on, numbers_on
-from .forward import first_row, make_network
 from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
+from .pictures import make_any_network, outputs_of
 from .philox import BASELINE, COST, COST_MINUS
 from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
@@ -76,7 +76,7 @@ def change_of_cost(
 
 def make_steps(form: int):
     """The loop over iterations n0 .. n1-1 for one form of perturbation."""
-    network = make_network(form)
+    network = make_any_network(form)
     accumulate = make_accumulate(form)
     signs = form != VALUES
 
@@ -84,15 +84,14 @@ def make_steps(form: int):
     def steps(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     ):  # fmt: skip
         real = theta.dtype.type
         n_params = theta.shape[0]
         n_layers = layers.shape[0]
         n_out = layers[n_layers - 1, t.N_OUT]
-        widest = (work.shape[0] - layers[0, t.N_IN]) // 4
-        outputs = first_row(0, n_layers - 1, layers[0, t.N_IN], widest)
+        outputs, apart = outputs_of(layers, work, pictures)
         batch, n_train, cost, kind = ints[t.BATCH], ints[t.N_TRAIN], ints[t.COST], ints[t.PERTURBATION]
         tau_x, tau_p, tau_theta = ints[t.TAU_X], ints[t.TAU_P], ints[t.TAU_THETA]
         analog = ints[t.MODE] == t.ANALOG
@@ -206,9 +205,9 @@ def make_steps(form: int):
                     convert_inputs(work, 0, xs.shape[1], True, device)
                     gather(ys, index, b, y)
                 draw_noise(n * batch + b, forward == SINGLE, seed, ids, scratch, device)
-                network(forward, theta, words, applied, amplitude, layers, neuron, work, widest, device)
+                network(forward, theta, words, applied, amplitude, layers, neuron, work, pictures, device)
                 for copy in range(1 if forward == SINGLE else 0, 2):  # a: C_MINUS, b: C_PLUS
-                    add_cost(cost, work, outputs + 2 * copy * widest, y, n_out, signal, C_MINUS - copy)
+                    add_cost(cost, work, outputs + copy * apart, y, n_out, signal, C_MINUS - copy)
             wires_middle(False, theta, device)
             if batch > 1:
                 for v in range(0, lanes_of(signal), width_of(signal)):
@@ -293,14 +292,14 @@ _steps_values = make_steps(VALUES)
 def steps_codes(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh without mismatch. All arrays as in `steps_values`."""
     _steps_codes(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -309,14 +308,14 @@ def steps_codes(
 def steps_gains(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh with mismatch. All arrays as in `steps_values`."""
     _steps_gains(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -325,7 +324,7 @@ def steps_gains(
 def steps_values(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid.
@@ -339,12 +338,13 @@ def steps_values(
     cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
     real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
     y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
+    pictures: the layout of a network of pictures (hardware.py; work has the rows that it says), or ().
     device: the devices and their readout where not ideal (hardware.py), or ().
     Probes: lanes, and rows per iteration of the call.
     """
     _steps_values(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip

@@ -128,8 +128,9 @@ ONE_SIDED, SYMMETRIC, REFERENCE = range(3)  # mapping of a weight onto a pair of
     STAGE_BIASES,
     STAGE_ACTIVATION,
     STAGE_NEURONS,
+    MARGIN,  # around the picture that is read
     STAGES,
-) = range(20)
+) = range(21)
 ARRAY, MAX_POOL, AVG_POOL = range(3)
 NOTHING, MAX_OF_FOUR, MEAN_OF_FOUR = range(3)  # what follows a layer at once
 # about: float64[EXTRAS]; noise of the cost an iteration, half-select disturbance, the perturbing element

@@ -5,6 +5,7 @@ import pytest
 
 import analogmgd as am
 from analogmgd import column_block
+from analogmgd import plan as plan_module
 from oracle import image as oimage
 from oracle import network as onet
 from test_against_oracle import CHIP, EVERY, assert_agree, both
@@ -35,6 +36,12 @@ NETS = {
     ),
 }  # fmt: skip
 DISCRETE = {name: options for name, options in EVERY.items() if options.get("mode") != "analog"}
+
+
+@pytest.fixture(autouse=True)
+def small_nets_in_columns(monkeypatch):
+    """Also those that would have chips in their lanes."""
+    monkeypatch.setattr(plan_module, "ROWS_FROM", 0)
 
 
 def pictures(net, n=7):

@@ -1,0 +1,87 @@
+"""A block of lanes whose chips have networks of pictures: a chip a lane, all of its devices its own."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from .block import EVALUATE_WORK, Block, aligned
+from .kernels import image_back, picture_evaluate
+from .kernels.hardware import Pictures
+from .kernels.simd import WIDTH
+from .plan import ACTIVATIONS, Samples
+from .stages import Stages, stages_of
+
+
+class PictureBlock(Block):
+    """As `Block`."""
+
+    @cached_property
+    def _stages(self) -> Stages:
+        return stages_of(self.plan.chip.network, tuple(ACTIVATIONS.items()), False)
+
+    @cached_property
+    def _pictures(self) -> Pictures:  # type: ignore[override]
+        net, s = self.plan.chip.network, self._stages
+        most = max(layer.rows for layer in net.arrays)
+        rows = np.cumsum([net.n_in, s.rows, s.rows, 2 * most])
+        return Pictures(s.stages, s.places, s.targets, s.input_rows, rows.astype(np.int64))
+
+    @cached_property
+    def _work_rows(self) -> int:  # type: ignore[override]
+        return int(self._pictures.rows[-1]) + 2 * max(layer.columns for layer in self.plan.chip.network.arrays)
+
+    def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cost and accuracy over the first samples, float64[count] each; noise off."""
+        plan, lanes = self.plan, self.ids.shape[1]
+        y, work = (aligned((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, self._work_rows))
+        total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
+        readout = self.devices.readout.silent() if self.devices else ()
+        chunk = max(1, EVALUATE_WORK // (plan.chip.network.products * WIDTH))
+        for s0 in range(0, n_samples, chunk):
+            picture_evaluate.evaluate_pictures(
+                s0, min(s0 + chunk, n_samples), plan.cost, plan.layers, self.neuron, self.quiet, samples.x,
+                samples.targets, samples.smoothed, y, work, total, correct, self._pictures, readout,
+            )  # fmt: skip
+        return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
+
+    def true_gradient(self, samples: Samples, ideal: bool) -> np.ndarray:
+        """real[count, P]: mean gradient of the cost over all samples, of this chip or of the ideal network."""
+        shown = [np.arange(len(samples.x))] * self.count
+        grad = self._gradients(samples, shown, self.no_spread if ideal else self._read_neuron)
+        return grad if ideal else self._reached(grad)
+
+    def sample_gradient(self, samples: Samples) -> np.ndarray:
+        """real[count, P]: gradient of this chip's cost of the samples it was last shown."""
+        shown = [self.index[:, lane].astype(np.int64) for lane in range(self.count)]
+        return self._reached(self._gradients(samples, shown, self._read_neuron))
+
+    def _reached(self, grad: np.ndarray) -> np.ndarray:
+        lanes = np.zeros_like(self.theta)
+        lanes[:, : self.count] = grad.T
+        return np.ascontiguousarray(self._as_reached(lanes)[:, : self.count].T)
+
+    def _gradients(self, samples: Samples, shown: list[np.ndarray], neuron: np.ndarray) -> np.ndarray:
+        """real[count, P]: mean gradient of each chip's cost of its samples; one chip after another, samples in lanes."""
+        plan, s, real = self.plan, self._stages, self.plan.dtype
+        tables = (s.stages, s.places, s.targets, s.input_rows)
+        own = tuple(aligned((n, WIDTH), real) for n in (s.rows, s.rows, WIDTH, plan.chip.network.n_out))
+        theta, total = np.zeros((1, plan.n_params + WIDTH), real), np.zeros((1, 1), real)
+        spread = np.zeros((4, plan.n_neurons + WIDTH if len(neuron) else 0), real)
+        out = np.zeros((self.count, plan.n_params + WIDTH), real)
+        for lane, chosen in enumerate(shown):
+            theta[0, : plan.n_params] = self.quiet[:, lane]
+            if len(neuron):
+                spread[:, : plan.n_neurons] = neuron[:, lane].reshape(-1, 4).T
+            image_back.gradient_columns(
+                0, len(chosen), plan.cost, real.type(1), tables, spread, theta, samples.x, samples.smoothed, chosen,
+                own, out[lane : lane + 1], total,
+            )  # fmt: skip
+            out[lane] /= real.type(len(chosen))
+        return out[:, : plan.n_params]
+
+
+def lane_block(plan: object) -> type[Block]:
+    """The kind of block of the chips of a plan that have a lane each."""
+    return PictureBlock if plan.chip.network.pictures else Block  # type: ignore[attr-defined]
