@@ -117,7 +117,6 @@ class Block:
 
     def _prepare_mgd(self, rows) -> None:
         plan, n_params, rule = self.plan, self.plan.n_params, self.plan.rule
-        net = plan.chip.network
         mgd = plan.mgd
         assert mgd is not None
         signs = mgd.perturbation in ("random", "walsh")

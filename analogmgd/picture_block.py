@@ -63,7 +63,7 @@ class PictureBlock(Block):
         return np.ascontiguousarray(self._as_reached(lanes)[:, : self.count].T)
 
     def _gradients(self, samples: Samples, shown: list[np.ndarray], neuron: np.ndarray) -> np.ndarray:
-        """real[count, P]: mean gradient of each chip's cost of its samples; one chip after another, samples in lanes."""
+        """[count, P]: mean gradient of each chip's cost of its samples, which are in the lanes."""
         plan, s, real = self.plan, self._stages, self.plan.dtype
         tables = (s.stages, s.places, s.targets, s.input_rows)
         own = tuple(aligned((n, WIDTH), real) for n in (s.rows, s.rows, WIDTH, plan.chip.network.n_out))

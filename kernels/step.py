@@ -19,8 +19,8 @@ from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
 from .neuron import add_cost
 from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
-from .pictures import make_any_network, outputs_of
 from .philox import BASELINE, COST, COST_MINUS
+from .pictures import make_any_network, outputs_of
 from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of

@@ -1,4 +1,4 @@
-"""Networks of pictures with a chip in each lane: against the oracle, and their devices against those of dense layers."""
+"""Networks of pictures with a chip in each lane, against the oracle; their devices against those of dense layers."""
 
 import numpy as np
 import pytest
@@ -114,7 +114,7 @@ def test_converters_count_every_place_once():
     rule = am.MGD(eta=0.0, amplitude=1e-6, tau_theta=1000)
     run = am.train(chip, data, rule, steps=1, chips=1, theta0=theta, precision="double")
     # a pair of evaluations: 18 numbers of 4 at the columns are cut to 2, and again where they drive the next layer;
-    # of its 9 columns each sees 2 x 4 to 2 x 9 inputs of 1 times 0.1: 0.8 to 1.8, the dense layer's inputs above 1 are cut
+    # of its 9 columns each sees 2 x 4 to 2 x 9 inputs of 1 times 0.1: 0.8 to 1.8, and what is above 1 is cut
     columns = 2 * 18
     inside, edge, corner = 1.8, 1.2, 0.8
     driven = 2 * (18 + sum(n for n, value in ((1, inside), (4, edge), (4, corner)) if value > 1))
