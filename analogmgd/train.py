@@ -176,7 +176,9 @@ def run_config(
         probe_chips=np.array([c for c in run.chip_ids if c in set(run.probe_chips)], np.int64)
         if run.probe_chips
         else np.zeros(0, np.int64),
-        environment={**environment(count), "kernels": plan.kind, "data_sha256": data.fingerprint()},
+        environment={
+            **environment(count), "kernels": plan.kind, "data_sha256": data.fingerprint(), "data_source": data.source
+        },  # fmt: skip
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),
