@@ -1,0 +1,243 @@
+"""Trains a recipe by MGD and shows accuracy on the whole test set against steps, samples, wall time, hardware time.
+
+    python bench/cnn.py bench/recipes/fashion-cnn.toml [--minutes M | --steps N] [--seed 1 2 3] [--threads T]
+                        [--compare] [--data-dir DIR] [--loaded] [--note TEXT] [-o DIR]
+
+A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
+the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
+Seeds are run one after another. --compare also trains the recipe of backpropagation beside it (NAME-backprop.toml),
+with the same seeds. Writes cnn_NAME.json and .png: medians and ranges over the seeds, and a table of the accuracy at
+10^3, 10^4, .. steps with the time hardware of the named step times would take, baselines counted, beside the time
+backpropagation took on this machine to the same accuracy. The clock on the wall includes the evaluations (a few per
+cent); `processor` is the time of all threads, on which other work on the machine (--loaded marks it) has less effect.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from common import RESULTS, machine
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from analogmgd.bench.rounds import spread
+from analogmgd.chip import TIME_SCALES
+from analogmgd.config import Config
+from analogmgd.data import Dataset, load_dataset
+from analogmgd.engine import Engine, thread_count
+from analogmgd.merge import RowPlan, Rows
+from analogmgd.plan import Plan
+from analogmgd.train import settle
+
+ROWS = 24  # evaluations, evenly spaced, besides those at powers of ten
+PACE_SECONDS = 4.0
+DIGITS = 5  # of what is written
+
+
+class Marks(RowPlan):
+    """Rows at powers of ten from 10^3 on, and evenly spaced."""
+
+    def __init__(self, steps: int) -> None:
+        even = np.linspace(0, steps, ROWS + 1).astype(int).tolist()
+        self.marks = sorted({*even, *(10**k for k in range(3, 13) if 10**k <= steps)})
+        self.steps, self.count = steps, len(self.marks)
+
+    def step(self, row: int) -> int:
+        """Steps done when row number `row` is taken."""
+        return int(self.marks[row])
+
+
+def prepared(config: Config, data: Dataset, steps: int, seed: int) -> Plan:
+    """The plan of one run of one chip."""
+    run = config.run.replace(steps=steps, seed=seed, chips=1, record=("cost", "accuracy"), eval_samples=None)
+    return Plan(settle(replace(config, run=run), data), data)
+
+
+def pace(config: Config, data: Dataset, threads: int) -> float:
+    """Steps per second of the clock on the wall."""
+    steps = 1000
+    while True:
+        plan = prepared(config, data, steps, 0)
+        engine = Engine(plan, RowPlan(steps, 2 * steps), None, threads)
+        engine.runners[0].row = 2  # nothing is evaluated
+        begun = time.perf_counter()
+        engine.run(lambda rows: None, lambda rows: None)
+        took = time.perf_counter() - begun
+        if took > PACE_SECONDS / 2:
+            return steps / took
+        steps = int(steps * min(10, 1.1 * PACE_SECONDS / took))
+
+
+def trained(config: Config, data: Dataset, steps: int, seed: int, threads: int) -> dict[str, Any]:
+    """One run: arrays over its rows."""
+    plan = prepared(config, data, steps, seed)
+    engine = Engine(plan, Marks(steps), None, threads)
+    found: dict[str, list[Any]] = {k: [] for k in ("step", "accuracy", "cost", "wall", "processor")}
+    begun, used = time.perf_counter(), time.process_time()
+    title = f"{type(plan.rule).__name__}, seed {seed}"
+    with tqdm(total=steps, desc=title, file=sys.stderr, unit="step", unit_scale=True, disable=None) as bar:
+
+        def keep(rows: Rows) -> None:
+            found["step"].append(int(np.ravel(rows["step"])[0]))
+            for name in ("accuracy", "cost"):
+                found[name].append(round(float(np.ravel(rows[name])[0]), DIGITS))
+            found["wall"].append(round(time.perf_counter() - begun, 3))
+            found["processor"].append(round(time.process_time() - used, 3))
+            bar.set_postfix_str(f"accuracy {found['accuracy'][-1]:.4f}")
+            bar.update(found["step"][-1] - bar.n)
+
+        status = engine.run(keep, lambda rows: None)
+    hardware = {name: [plan.evaluations(n) * t for n in found["step"]] for name, t in TIME_SCALES.items()}
+    evaluations = [round(plan.evaluations(n)) for n in found["step"]]
+    batch, tau_x = plan.rule.batch, plan.mgd.tau_x if plan.mgd else 1
+    return {
+        "seed": seed, "status": status, "kernels": plan.kind, **found, "evaluations": evaluations,
+        "samples": [batch * -(-n // tau_x) for n in found["step"]], "hardware seconds": hardware,
+    }  # fmt: skip
+
+
+def ended(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the runs came to: [median, least, largest]."""
+    last = {name: spread([r[name][-1] for r in runs]) for name in ("accuracy", "cost", "wall", "processor")}
+    return {**last, "seeds": [r["seed"] for r in runs], "steps": runs[0]["step"][-1]}
+
+
+def time_to(runs: list[dict[str, Any]], accuracy: float) -> float | None:
+    """Median seconds on the wall until a run first was so accurate, from row to row linearly; None: not all were."""
+    times = []
+    for r in runs:
+        above = [k for k, a in enumerate(r["accuracy"]) if a >= accuracy]
+        if not above:
+            return None
+        k = above[0]
+        if k == 0:
+            times.append(0.0)
+            continue
+        part = (accuracy - r["accuracy"][k - 1]) / (r["accuracy"][k] - r["accuracy"][k - 1])
+        times.append(r["wall"][k - 1] + part * (r["wall"][k] - r["wall"][k - 1]))
+    return spread(times)[0]
+
+
+def table(runs: list[dict[str, Any]], back: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows at powers of ten and at the end."""
+    out = []
+    steps = runs[0]["step"]
+    for k, n in enumerate(steps):
+        if n == 0 or (n != steps[-1] and 10 ** round(np.log10(n)) != n):
+            continue
+        accuracy = spread([r["accuracy"][k] for r in runs if k < len(r["accuracy"])])
+        hardware = {name: times[k] for name, times in runs[0]["hardware seconds"].items()}
+        row = {"steps": n, "samples": runs[0]["samples"][k], "accuracy": accuracy, "hardware seconds": hardware}
+        row["wall here"] = spread([r["wall"][k] for r in runs if k < len(r["wall"])])[0]
+        out.append({**row, "backprop here": time_to(back, accuracy[0]) if back else None})
+    return out
+
+
+def duration(seconds: float | None) -> str:
+    """A time for a table.
+
+    >>> [duration(s) for s in (None, 2e-7, 0.02, 90.0, 8000.0, 1e6)]
+    ['-', '0.2 us', '20 ms', '90 s', '2.2 h', '12 d']
+    """
+    if seconds is None:
+        return "-"
+    units = ((86400, "d"), (3600, "h"), (1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
+    size, unit = next(
+        (u for u in units if seconds >= (2 if u[0] > 1 else 1) * u[0] or (u[1] == "us" and seconds >= 1e-7)), units[-1]
+    )
+    return f"{seconds / size:.2g} {unit}"
+
+
+def draw(result: dict[str, Any], path: Path) -> None:
+    """Accuracy against samples' evaluations, wall time and hardware time."""
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for kind, colour in (("runs", "#0072b2"), ("backprop", "#d55e00")):
+        for k, r in enumerate(result.get(kind, [])):
+            label = {"runs": "MGD", "backprop": "backpropagation"}[kind] if k == 0 else None
+            left.plot(r["evaluations"][1:], r["accuracy"][1:], ".-", color=colour, label=label, linewidth=1)
+            right.plot(r["wall"][1:], r["accuracy"][1:], ".-", color=colour, linewidth=1)
+    left.set_xlabel("evaluations of the network")
+    right.set_xlabel(f"s, {result['machine']['threads']} thread(s){', loaded machine' * result['loaded']}")
+    left.set_ylabel("accuracy, whole test set")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=8)
+    figure.suptitle(f"{result['name']}, {result['data']}", fontsize=10)
+    figure.savefig(path, dpi=110)
+
+
+def show(result: dict[str, Any]) -> None:
+    """The table, and what came out."""
+    print("| steps | samples | accuracy | " + " | ".join(TIME_SCALES) + " | here | backpropagation here |")
+    print("| ---: | ---: | --- | " + " | ".join("---" for _ in TIME_SCALES) + " | --- | --- |")
+    for row in result["table"]:
+        middle, low, high = (f"{100 * a:.1f}" for a in row["accuracy"])
+        text = f"{middle} % ({low} to {high})" if len(result["runs"]) > 1 else f"{middle} %"
+        times = " | ".join(duration(s) for s in row["hardware seconds"].values())
+        here, back = duration(row["wall here"]), duration(row["backprop here"])
+        print(f"| {row['steps']:.3g} | {row['samples']:.3g} | {text} | {times} | {here} | {back} |")
+    for name in ("final", "backprop final"):
+        if name in result:
+            accuracy, wall = result[name]["accuracy"], result[name]["wall"]
+            print(f"{name}: {[f'{100 * a:.2f} %' for a in accuracy]}, {wall[0]:.0f} s, seeds {result[name]['seeds']}")
+
+
+def main() -> None:
+    """Train, save, draw, print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path, metavar="RECIPE.toml")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, metavar="M", help="of a run, instead of the recipe's run.steps")
+    length.add_argument("--steps", type=int, metavar="N")
+    parser.add_argument("--seed", type=int, nargs="+", metavar="S", help="default: the recipe's run.seed")
+    parser.add_argument("--threads", type=int, metavar="T")
+    parser.add_argument("--compare", action="store_true", help="train by backpropagation, too")
+    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
+    parser.add_argument("--loaded", action="store_true", help="mark: other work runs on the machine")
+    parser.add_argument("--note", default="", help="kept with the results")
+    parser.add_argument("-o", type=Path, default=RESULTS, metavar="DIR", help="folder of the results")
+    options = parser.parse_args()
+    config = Config.from_toml(options.recipe.read_text())
+    data = load_dataset(config.data["name"], data_dir=options.data_dir)
+    threads, seeds, name = thread_count(options.threads), options.seed or [config.run.seed], options.recipe.stem
+    steps = options.steps or config.run.steps
+    if options.minutes:
+        steps = max(1000, round(60 * options.minutes * pace(config, data, threads)))
+    result: dict[str, Any] = {
+        "name": name, "machine": machine(threads), "loaded": options.loaded, "note": options.note,
+        "data": data.source, "data_sha256": data.fingerprint(), "recipe": options.recipe.read_text(),
+        "minutes": options.minutes, "runs": [],
+    }  # fmt: skip
+    options.o.mkdir(parents=True, exist_ok=True)
+
+    def keep() -> None:
+        result["final"] = ended(result["runs"])
+        result["table"] = table(result["runs"], result.get("backprop", []))
+        if result.get("backprop"):
+            result["backprop final"] = ended(result["backprop"])
+        (options.o / f"cnn_{name}.json").write_text(json.dumps(result) + "\n")
+        draw(result, options.o / f"cnn_{name}.png")
+
+    for seed in seeds:
+        result["runs"].append(trained(config, data, steps, seed, threads))
+        keep()
+    if options.compare:
+        other = Config.from_toml(options.recipe.with_name(f"{name}-backprop.toml").read_text())
+        result["backprop"] = []
+        for seed in seeds:
+            result["backprop"].append(trained(other, data, other.run.steps, seed, threads))
+            keep()
+    show(result)
+
+
+if __name__ == "__main__":
+    main()
