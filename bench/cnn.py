@@ -143,16 +143,14 @@ def table(runs: list[dict[str, Any]], back: list[dict[str, Any]]) -> list[dict[s
 def duration(seconds: float | None) -> str:
     """A time for a table.
 
-    >>> [duration(s) for s in (None, 2e-7, 0.02, 90.0, 8000.0, 1e6)]
-    ['-', '0.2 us', '20 ms', '90 s', '2.2 h', '12 d']
+    >>> [duration(s) for s in (None, 2e-7, 1.02e-4, 0.02, 90.0, 8000.0, 1e6)]
+    ['-', '200 ns', '100 us', '20 ms', '90 s', '2.2 h', '12 d']
     """
     if seconds is None:
         return "-"
     units = ((86400, "d"), (3600, "h"), (1, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns"))
-    size, unit = next(
-        (u for u in units if seconds >= (2 if u[0] > 1 else 1) * u[0] or (u[1] == "us" and seconds >= 1e-7)), units[-1]
-    )
-    return f"{seconds / size:.2g} {unit}"
+    size, unit = next((u for u in units if seconds >= (2 if u[0] > 1 else 1) * u[0]), units[-1])
+    return f"{float(f'{seconds / size:.2g}'):g} {unit}"
 
 
 def draw(result: dict[str, Any], path: Path) -> None:

@@ -142,20 +142,23 @@ def summary(found: dict[str, Any]) -> dict[str, Any]:
 
 def draw(result: dict[str, Any], path: Path) -> None:
     """cnn_speed.png, for one thread cnn_speed_1.png."""
-    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     top = spread([max(v) for v in zip(*result["roof"].values(), strict=True)])[0] / 1e9
     for axes, (net, one) in zip(figure.subplots(1, 2, sharex=True), result["summary"].items(), strict=True):
         for k, (title, cell) in enumerate(one["cells"].items()):
-            middle, low, high = cell["nominal GFLOP/s"]
+            middle, low, high = cell["done GFLOP/s"]
             colour = COLOURS[title.split(":")[0]]
             axes.barh(-k, middle, color=colour, xerr=[[middle - low], [high - middle]], ecolor="0.4")
-            axes.text(high + 2, -k, f"{middle:.0f}", va="center", fontsize=8)
+            nominal = cell["nominal GFLOP/s"][0]
+            axes.text(high + 2, -k, f"{middle:.0f}" + f" ({nominal:.0f})" * (nominal > middle), va="center", fontsize=8)
         axes.set_yticks([-k for k in range(len(one["cells"]))], list(one["cells"]), fontsize=8)
         axes.axvline(top, color="0.3", linestyle="--", linewidth=1)
         axes.set_title(net, loc="left", fontsize=10)
-        axes.set_xlabel("GFLOP/s, nominal; dashed: matrix product")
-        axes.margins(x=0.15)
-    figure.suptitle(f"one MGD step, {result['machine']['threads']} threads{', loaded' * result['loaded']}", fontsize=10)
+        axes.set_xlabel("GFLOP/s done (nominal)")
+        axes.margins(x=0.2)
+    threads = result["machine"]["threads"]
+    title = f"one MGD step, {threads} thread{'s' * (threads > 1)}; dashed: matrix product"
+    figure.suptitle(title + ", loaded machine" * result["loaded"], fontsize=10)
     figure.savefig(path, dpi=110)
 
 
