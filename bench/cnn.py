@@ -38,6 +38,7 @@ from analogmgd.train import settle
 
 ROWS = 24  # evaluations, evenly spaced, besides those at powers of ten
 PACE_SECONDS = 4.0
+LEARNT = 1.2  # times the accuracy before training: below, the time to it means nothing
 DIGITS = 5  # of what is written
 
 
@@ -129,6 +130,7 @@ def table(runs: list[dict[str, Any]], back: list[dict[str, Any]]) -> list[dict[s
     """Rows at powers of ten and at the end."""
     out = []
     steps = runs[0]["step"]
+    start = max(r["accuracy"][0] for r in (*runs, *back))
     for k, n in enumerate(steps):
         if n == 0 or (n != steps[-1] and 10 ** round(np.log10(n)) != n):
             continue
@@ -136,7 +138,9 @@ def table(runs: list[dict[str, Any]], back: list[dict[str, Any]]) -> list[dict[s
         hardware = {name: times[k] for name, times in runs[0]["hardware seconds"].items()}
         row = {"steps": n, "samples": runs[0]["samples"][k], "accuracy": accuracy, "hardware seconds": hardware}
         row["wall here"] = spread([r["wall"][k] for r in runs if k < len(r["wall"])])[0]
-        out.append({**row, "backprop here": time_to(back, accuracy[0]) if back else None})
+        out.append(
+            {**row, "backprop here": time_to(back, accuracy[0]) if back and accuracy[0] > LEARNT * start else None}
+        )
     return out
 
 
