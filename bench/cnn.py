@@ -79,6 +79,7 @@ def pace(config: Config, data: Dataset, threads: int) -> float:
 def trained(config: Config, data: Dataset, steps: int, seed: int, threads: int) -> dict[str, Any]:
     """One run: arrays over its rows."""
     plan = prepared(config, data, steps, seed)
+    Engine(plan, RowPlan(2, 1), None, threads).run(lambda rows: None, lambda rows: None)  # compiles
     engine = Engine(plan, Marks(steps), None, threads)
     found: dict[str, list[Any]] = {k: [] for k in ("step", "accuracy", "cost", "wall", "processor")}
     begun, used = time.perf_counter(), time.process_time()
