@@ -108,7 +108,12 @@ def trained(config: Config, data: Dataset, steps: int, seed: int, threads: int) 
 def ended(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """What the runs came to: [median, least, largest]."""
     last = {name: spread([r[name][-1] for r in runs]) for name in ("accuracy", "cost", "wall", "processor")}
-    return {**last, "seeds": [r["seed"] for r in runs], "steps": runs[0]["step"][-1]}
+    return {
+        **last,
+        "seeds": [r["seed"] for r in runs],
+        "steps": runs[0]["step"][-1],
+        "status": [r["status"] for r in runs],
+    }
 
 
 def time_to(runs: list[dict[str, Any]], accuracy: float) -> float | None:
@@ -191,7 +196,8 @@ def show(result: dict[str, Any]) -> None:
     for name in ("final", "backprop final"):
         if name in result:
             accuracy, wall = result[name]["accuracy"], result[name]["wall"]
-            print(f"{name}: {[f'{100 * a:.2f} %' for a in accuracy]}, {wall[0]:.0f} s, seeds {result[name]['seeds']}")
+            about = f"{wall[0]:.0f} s, seeds {result[name]['seeds']}, {result[name]['status']}"
+            print(f"{name}: {[f'{100 * a:.2f} %' for a in accuracy]}, {about}")
 
 
 def main() -> None:
