@@ -88,7 +88,8 @@ class PairBlock:
     """Both conductances of the weights of a block of lanes.
 
     weights real[P, lanes] is what they are to stand for (the state of devices that are mapped onto pairs); nu : drift
-    exponents of both, changed where they are drawn at each write; stuck : bool[P, lanes] weights that never change.
+    exponents of both, changed where they are drawn at each write; stuck : what both are stuck at, real[P or 0, lanes],
+    NaN where they move; never : bool[P or 0, lanes] weights that never change.
     """
 
     def __init__(
@@ -101,7 +102,8 @@ class PairBlock:
         normals: Normals,
         exp: Exponential,
         nu: tuple[np.ndarray, np.ndarray],
-        stuck: np.ndarray,
+        stuck: tuple[np.ndarray, np.ndarray],
+        never: np.ndarray,
         faults: FaultBlock | None,
     ) -> None:
         device = plan.chip.device
@@ -125,7 +127,7 @@ class PairBlock:
         self.arrays = Pair(
             about, every, keep, at, count_at, rows(int(at[-1])), rows(int(count_at[-1]), np.dtype(np.uint32))
         )
-        targets = mapped(weights, plan.about)
+        targets = mapped(weights, plan.about, stuck)
         if up:
             targets = np.maximum(weights, 0), np.maximum(-weights, 0)
         for side in range(2):
@@ -141,7 +143,7 @@ class PairBlock:
         conductance.program_all(
             seed, ids, rows(SCRATCH_ROWS, np.dtype(np.uint32)), rows(SCRATCH_ROWS), *nu, self.arrays
         )
-        self._spare(stuck)
+        self._spare(stuck, never)
 
     def part(self, k: int, side: int = 0) -> np.ndarray:
         """Part k (`kernels.pair_table`) of a side, real[.., lanes]."""
@@ -172,12 +174,16 @@ class PairBlock:
                             (pt.RESET, rest)):  # fmt: skip
             self.part(part, side)[:] = array
 
-    def _spare(self, stuck: np.ndarray) -> None:
+    def _spare(self, stuck: tuple[np.ndarray, np.ndarray], fixed: np.ndarray) -> None:
         """What was never written has no error; what lies on a dead line has no conductance that could change."""
-        opened = self._faults.open if self._faults is not None else stuck[:0]
+        opened = self._faults.open if self._faults is not None else fixed[:0]
         for side in range(2):
             low, high = self._bounds(side)
-            never = high == low if self.upwards else stuck
+            never = high == low if self.upwards else fixed
+            if len(stuck[side]):
+                never = never | ~np.isnan(stuck[side])
+                if len(self._nu[side]):
+                    self._nu[side][~np.isnan(stuck[side])] = 0
             if len(never):
                 held, done = self.part(pt.HELD, side), self.part(pt.PROGRAMMED, side)
                 done[:] = np.where(never, held, done)

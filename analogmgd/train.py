@@ -177,8 +177,11 @@ def run_config(
         if run.probe_chips
         else np.zeros(0, np.int64),
         environment={
-            **environment(count), "kernels": plan.kind, "data_sha256": data.fingerprint(), "data_source": data.source
-        },  # fmt: skip
+            **environment(count),
+            "kernels": plan.kind,
+            "data_sha256": data.fingerprint(),
+            "data_source": data.source,
+        },
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),

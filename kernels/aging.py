@@ -1,7 +1,8 @@
 """What devices do by themselves between writes: drift with a power of time, and leak towards a rest.
 
 `aging` is a `hardware.Aging`. What a device holds is a function of its state when it was written and of the steps
-since, so nothing is added up and no chunk matters.
+since, so nothing is added up and no chunk matters. A device that is stuck has the exponent 0. A reference
+cancels out of the state, wherever it is stuck.
 
 Drift: g(t) = g_w ((t - t_w + t0)/t0)^(-nu), of both conductances of a pair. Leak: w(t) = rest + (w - rest) exp(-(t -
 t_w)/lifetime).
@@ -13,7 +14,7 @@ from .jit import leaf
 from .mathfn import exp, log
 from .picked import seen, spot
 from .simd import filled, fma, to_float, where
-from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REST, SYMMETRIC
+from .table import DRIFT_T0, G_PAIR, MAPPING, ONE_SIDED, REFERENCE, REST, SYMMETRIC
 
 
 @leaf
@@ -34,6 +35,9 @@ def drifted_at(h, since, aging, at):
         plus, minus = fma(h, 0.5, base), fma(h, -0.5, base)
     else:
         plus, minus = h + base, filled(base, nu_plus)
+    if aging.stuck_plus.shape[0] > 0 and about[MAPPING] != REFERENCE:  # the other holds what the weight needs besides
+        s, z = seen(aging.stuck_plus, at), seen(aging.stuck_minus, at)
+        plus, minus = where(s == s, s, where(z == z, h + z, plus)), where(z == z, z, where(s == s, s - h, minus))
     age = log(fma(since, real(1.0 / about[DRIFT_T0]), 1.0), nu_plus)
     return plus * exp(age * -seen(nu_plus, at)), minus * exp(age * -seen(nu_minus, at))
 

@@ -32,15 +32,28 @@ def limits(x, low, high):
 
 
 @leaf
-def mapped(h, aging, s):
-    """The conductance of one side that stands for the weight h."""
+def mapped(h, aging, s, p, v):
+    """The conductance of one side that stands for the state h of pair p."""
     base = aging.about[t.G_PAIR]
     h = h if s == 0 else -h
     if aging.about[t.MAPPING] == t.ONE_SIDED:
-        return where(h < 0.0, 0.0, h) + base
-    if aging.about[t.MAPPING] == t.SYMMETRIC:
-        return h * 0.5 + base
-    return h * (1.0 if s == 0 else 0.0) + base
+        g = where(h < 0.0, 0.0, h) + base
+    elif aging.about[t.MAPPING] == t.SYMMETRIC:
+        g = h * 0.5 + base
+    else:
+        g = h * (1.0 if s == 0 else 0.0) + base
+    if aging.stuck_plus.shape[0] > 0:
+        own, other = of_side(s, aging, p, v), of_side(1 - s, aging, p, v)
+        if aging.about[t.MAPPING] != t.REFERENCE:
+            g = where(other == other, other + h, g)
+        g = where(own == own, own, g)
+    return g
+
+
+@leaf
+def of_side(s, aging, p, v):
+    """What one side is stuck at."""
+    return load(aging.stuck_plus, p, v) if s == 0 else load(aging.stuck_minus, p, v)
 
 
 @leaf
@@ -214,9 +227,13 @@ def program_mapped(n, number, seed, ids, words, q, first, last, theta, device):
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 one = filled(theta.dtype.type(1.0), theta)
-                store(touched, p - first, v, where(load(counts, p - first, v) != 0.0, one, 0.0))
-                store(meant, p, v, mapped(load(held, p, v), aging, s))
-        groups = groups_of(touched, last - first)
+                here = load(counts, p - first, v) != 0.0
+                if aging.stuck_plus.shape[0] > 0:
+                    at = of_side(s, aging, p, v)
+                    here = here & (at != at)
+                store(touched, p - first, v, where(here, one, 0.0))
+                store(meant, p, v, mapped(load(held, p, v), aging, s, p, v))
+        groups |= groups_of(touched, last - first)
     if groups == 0:
         return
     blocks = (theta.shape[0] + 3) // 4
