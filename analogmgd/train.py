@@ -20,7 +20,8 @@ from .engine import Engine, thread_count
 from .errors import AnalogMGDWarning, ConfigError
 from .merge import RowPlan, Rows
 from .network import Network
-from .plan import Plan, iteration_seconds
+from .plan import Plan
+from .plan_tables import iteration_seconds
 from .rule import MGD, Backprop
 from .trace import Trace, TraceHeader, open_writer
 from .trace_schema import CONVERTERS
