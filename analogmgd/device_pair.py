@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Rows = Callable[..., np.ndarray]
 DRIFTS = {"power": pt.OF_POWER, "pcm": pt.OF_PCM}
 DECADE = 10  # between the time constants of 1/f noise, and steps a time constant is cut into
+RARELY = 1 << 40  # iterations between updates, at most
 SCRATCH_ROWS = 32
 SIGNS = "plus", "minus"
 
@@ -47,7 +48,7 @@ def relaxation(device: Device, seconds: float) -> tuple[np.ndarray, np.ndarray, 
     slowest = device.flicker_slowest if device.flicker_slowest is not None else seconds
     decades = max(0, math.ceil(math.log(slowest / seconds, DECADE) - 1e-9))
     tau = float(DECADE) ** np.arange(decades + 1)
-    every = np.maximum(1.0, tau / DECADE)
+    every = np.clip(tau / DECADE, 1.0, RARELY)
     total = math.log(max(1.0, (slowest + device.flicker_read_time) / (2 * device.flicker_read_time)))
     return every, np.exp(-every / tau), math.sqrt(total / len(tau))
 
@@ -67,7 +68,7 @@ def about_pairs(device: Device, seconds: float) -> np.ndarray:
         high, low = device.telegraph_high / seconds, device.telegraph_low / seconds
         out[pt.TELEGRAPH_HIGH] = high / (high + low)
         correlation = high * low / (high + low)
-        out[pt.TELEGRAPH_EVERY] = max(1, math.floor(correlation / DECADE))
+        out[pt.TELEGRAPH_EVERY] = max(1, min(math.floor(correlation / DECADE), RARELY))
         out[pt.TELEGRAPH_KEEP] = math.exp(-out[pt.TELEGRAPH_EVERY] / correlation)
         out[pt.TELEGRAPH_FIXED], out[pt.TELEGRAPH_SHARE] = device.scale * device.telegraph_size, device.telegraph_share
     if device.one_sided:

@@ -160,3 +160,14 @@ def test_evaluations_have_no_noise():
     np.testing.assert_array_equal(runs[0].theta_still, runs[1].theta)
     assert (runs[0].theta != runs[1].theta).all()
     assert retention.relaxation_times(1.0, 20.0).tolist() == [1.0, 10.0, 100.0]
+
+
+def test_times_beyond_any_run():
+    """Processes that are slower than any run can last stand still."""
+    device = am.Device(
+        flicker=0.01, flicker_slowest=1e30, telegraph=1.0, telegraph_size=0.1, telegraph_high=1e25, telegraph_low=1e25,
+        w_min=-1.0, w_max=1.0, g_min=0.1,
+    )  # fmt: skip
+    chip = am.Chip(am.Network.mlp([2, 1]), device=device)
+    run = am.train(chip, "parity", am.MGD(eta=0.0), steps=20, chips=4, record="theta", record_every=1)
+    assert np.isfinite(run.theta).all()
