@@ -73,7 +73,7 @@ class DeviceBlock:
         if faults is not None and len(faults.open):
             aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
         if len(stuck[0]):  # what is stuck neither drifts nor leaks
-            still = (~np.isnan(stuck[0]), ~np.isnan(stuck[1]), drawn.high == drawn.low)
+            still = (~np.isnan(stuck[0]), ~np.isnan(stuck[1]), ~np.isnan(stuck[0]) & ~np.isnan(stuck[1]))
             aging = [np.where(s, plan.dtype.type(0), a) if len(a) else a for a, s in zip(aging, still, strict=True)]
         aging = [copied(a) for a in aging]
         stuck = copied(stuck[0]), copied(stuck[1])

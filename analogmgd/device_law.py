@@ -239,11 +239,21 @@ def mapped(h: np.ndarray, about: np.ndarray, stuck: Both | None = None) -> Both:
     else:
         plus, minus = base + h, np.full_like(h, base)
     if stuck is not None and len(stuck[0]):
-        s, z = (x.astype(h.dtype) for x in stuck)
         if about[t.MAPPING] != t.REFERENCE:
-            plus, minus = np.where(np.isnan(z), plus, h + z), np.where(np.isnan(s), minus, s - h)
+            return beside(plus, minus, h, stuck)
+        s, z = (x.astype(h.dtype) for x in stuck)  # the state is that of plus, whatever the reference is stuck at
         plus, minus = np.where(np.isnan(s), plus, s), np.where(np.isnan(z), minus, z)
     return plus, minus
+
+
+def beside(plus: np.ndarray, minus: np.ndarray, w: np.ndarray, stuck: Both) -> Both:
+    """Both conductances, plus and minus where neither is stuck; else w held by the one that is not."""
+    s, z = (x.astype(w.dtype) for x in stuck)
+    moves, other = np.isnan(s), np.isnan(z)
+    return (
+        np.where(moves, np.where(other, plus, w + z), s),
+        np.where(other, np.where(moves, minus, s - w), z),
+    )
 
 
 def drifted(
@@ -264,5 +274,17 @@ def decayed(
         up, down = drifted(h, iterations, about, plus, minus, stuck)
         h = up - down
     if leak is not None:
-        h = about[t.REST] + (h - about[t.REST]) * np.exp(-leak.astype(np.float64) * iterations)
+        rest = rests(np.full_like(h, about[t.REST]), about, stuck)
+        h = rest + (h - rest) * np.exp(-leak.astype(np.float64) * iterations)
     return h
+
+
+def rests(rest: np.ndarray, about: np.ndarray, stuck: Both | None) -> np.ndarray:
+    """The states that pairs leak to, `rest` those of whole ones: each device that moves leaks to its own part of it."""
+    if stuck is None or not len(stuck[0]):
+        return rest
+    whole, of_plus, of_minus = np.isnan(stuck[0]), *mapped(rest, about)
+    plus, minus = np.where(whole, of_plus, stuck[0]), of_minus
+    if about[t.MAPPING] != t.REFERENCE:
+        whole, minus = whole & np.isnan(stuck[1]), np.where(np.isnan(stuck[1]), of_minus, stuck[1])
+    return np.where(whole, rest, plus - minus)

@@ -234,7 +234,8 @@ class FaultBlock:
             if about[t.MAPPING] == t.REFERENCE:
                 base = low.dtype.type(about[t.G_PAIR])
                 minus = [base, base]
-            low, high = plus[0] - minus[1], plus[1] - minus[0]
+            whole = np.isnan(at[0]) & np.isnan(at[1])  # as they were, to the bit
+            low, high = np.where(whole, low, plus[0] - minus[1]), np.where(whole, high, plus[1] - minus[0])
         if len(self.open):
             if not len(low):
                 most = float(np.finfo(np.float32).max)

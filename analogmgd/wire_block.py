@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device_law import MAPPINGS, drifted, mapped
+from .device_law import MAPPINGS, beside, drifted, mapped
 from .errors import ConfigError
 from .faults import FaultBlock
 from .kernels import elimination
@@ -149,12 +149,7 @@ def conductances(
         (plus, minus), (p, m) = mapped(held + more, about), mapped(held, about)
         plus, minus = up + plus - p, down + minus - m
     if len(stuck[0]):
-        s, z = (x.astype(np.float64) for x in stuck)
-        free, other = np.isnan(s), np.isnan(z)
-        plus, minus = (
-            np.where(free, np.where(other, plus, own + z), s),
-            np.where(other, np.where(free, minus, s - own), z),
-        )
+        plus, minus = beside(plus, minus, own, stuck)
     below, above = np.maximum(-plus, 0), np.maximum(-minus, 0)
     return plus + below + above, minus + below + above
 

@@ -143,6 +143,55 @@ def test_conductances_of_pairs_with_a_stuck_device(mapping, low, high):
     assert moved[2] == 0
 
 
+LEAK = {"lifetime": 20.0, "rest": 0.3}
+
+
+@pytest.mark.parametrize("drift", [{}, {"drift_nu": 0.1, "drift_t0": 1.0}])
+@pytest.mark.parametrize(("mapping", "low", "high"), MAPPED)
+def test_what_is_stuck_does_not_leak(mapping, low, high, drift):
+    """The device that moves leaks to its own rest, and never beyond its range; in the loop, aged, behind wires."""
+    device, faults, at, (lowest, highest) = of_pairs(mapping, low, high, **LEAK, **drift)
+    start = np.clip(onet.initial_theta(ORACLE, "uniform", 0.5, SEED, 1), lowest, highest)
+    whole = oracle.conductances(start, at, mapping, 0.2, max(-low, high))
+    exponents = np.where(np.isnan(at), drift.get("drift_nu", 0.0), 0.0)
+
+    def later(seconds):
+        g = whole * (1 + seconds) ** -exponents
+        g = oracle.leaked(g, at, seconds / LEAK["lifetime"], LEAK["rest"], mapping, 0.2, max(-low, high))
+        return np.where(faults.open, 0.0, g[0] - g[1])
+
+    run = play(device, 30)
+    for n in range(30):
+        np.testing.assert_allclose(run.record["theta"][n + 1, 0], later(float(n)), rtol=1e-10, atol=1e-12)
+    first = play(device, 1)
+    np.testing.assert_allclose(am.age(first, [7.0, 1e4], DATA).theta[:, 0], [later(7.0), later(1e4)], atol=1e-9)
+    if not drift:
+        assert (later(1e4) > lowest - 1e-12).all()
+        assert (later(1e4) < highest + 1e-12).all()
+    wires = am.Wires(row=1e-7, g_unit=1e-4, update="exact")
+    plain, wired = play(device, 30, eta=0.3), play(device, 30, eta=0.3, wires=wires)
+    np.testing.assert_allclose(wired.record["theta"], plain.record["theta"], atol=1e-8)
+    aged = am.age(play(device, 1, wires=wires), [7.0, 1e4], DATA).theta[:, 0]
+    np.testing.assert_allclose(aged, [later(7.0), later(1e4)], atol=1e-8)
+
+
+@pytest.mark.parametrize("mapping", ["one-sided", "symmetric", "reference"])
+def test_whole_pairs_do_not_feel_stuck_ones(mapping):
+    """Bounds of pairs with no stuck device are those drawn, to the bit, in either precision."""
+    device = am.Device(w_min=-0.7, w_max=1.0, g_min=0.2, mapping=mapping, w_max_spread=0.2, w_min_spread=0.2)
+    for precision in ("single", "double"):
+        broken, whole = (
+            am.train(am.Chip(NET, device=device, faults=am.Faults(stuck=stuck)), DATA, am.MGD(), steps=1, chips=16,
+                     precision=precision).chip_arrays
+            for stuck in (STUCK, [(0, "plus", 0.3)])
+        )  # fmt: skip
+        free = np.setdiff1d(np.arange(NET.n_params), [p for p, _, _ in STUCK])
+        drawn = am.train(am.Chip(NET, device=device), DATA, am.MGD(), steps=1, chips=16, precision=precision)
+        for name in ("w_min", "w_max"):
+            np.testing.assert_array_equal(broken[name][:, free], drawn.chip_arrays[name][:, free])
+            np.testing.assert_array_equal(whole[name][:, 1:], drawn.chip_arrays[name][:, 1:])
+
+
 def test_both_ways_of_saying_it_are_hit():
     """On these two chips every fraction above breaks something, and not all."""
     drawn = [oracle.broken(ORACLE, SEED, c, 0.3, rows=0.2, columns=0.2, neurons=0.3) for c in CHIPS]

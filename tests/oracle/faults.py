@@ -93,6 +93,12 @@ def conductances(w, at, mapping="one-sided", g_min=0.0, w_end=1.0):
     ])  # fmt: skip
 
 
+def leaked(g, at, since, rest, mapping="one-sided", g_min=0.0, w_end=1.0):
+    """Conductances float64[2, P] after `since` lifetimes: each that moves goes to what it is in a whole pair."""
+    ends = pair.mapped(np.full(g.shape[1], rest), mapping, g_min, w_end)
+    return np.where(np.isnan(at), ends + (g - ends) * np.exp(-since), g)
+
+
 def bounds(faults, b_min, b_max, mapping="one-sided", g_min=0.0):
     """(lowest, highest) float64[P] w = g_plus - g_minus of pairs whose weight went from b_min < 0 to b_max > 0 when
     they were whole: each device that moves has its own range, each that is stuck one value, and so has a reference."""
