@@ -18,7 +18,8 @@ from .kernels.perturb import BLOCKS
 from .kernels.philox import PHASE
 from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
-from .plan import Plan, Samples, start_scale
+from .plan import Plan
+from .plan_tables import Samples, start_scale
 
 ALONE = 2  # runs of so few chips take one lane a block
 PROBE_ROWS = 4096  # iterations a call may cover while a probe is on

@@ -14,7 +14,7 @@ from .kernels import table as t
 from .kernels.row_costs import COSTS
 from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
-from .plan import ACTIVATIONS, Samples
+from .plan_tables import ACTIVATIONS, Samples
 from .row_block import RowBlock, padded
 from .stages import stages_of
 

@@ -50,29 +50,41 @@ class DeviceBlock:
         drawn = (
             Devices(*[np.zeros((0, shape[1]), plan.dtype)] * 7) if upwards else populate(device, normals, exp, shape)
         )
+        stuck: tuple[np.ndarray, np.ndarray] = (rows(0), rows(0))
+        shift: np.ndarray | None = None
         if faults is not None and not upwards:
+            stuck = faults.conductances(drawn.low, drawn.high)
             low, high = faults.bounds(drawn.low, drawn.high, shape[1])
             offset = np.where(faults.open, 0, drawn.offset) if len(faults.open) and len(drawn.offset) else drawn.offset
+            if len(stuck[1]) and device.mapping == "reference":  # one that is not where it was to be
+                shift = np.nan_to_num(stuck[1] - plan.dtype.type(plan.about[t.G_PAIR]))
+                if not paired:
+                    offset = offset + shift if len(offset) else shift
             drawn = replace(drawn, low=low, high=high, offset=offset.astype(plan.dtype))
         state = plan.law[t.WRITES] != t.WRITES_PLAIN and not upwards
         self.held = rows(shape[0] if state else 0)
         if state:
             self.held[:] = theta
+            if paired and shift is not None:
+                self.held += shift
             self._start(plan, drawn)
             theta[:] = self.held - drawn.offset if len(drawn.offset) else self.held
         aging = list(ages(device, normals, plan.iteration_seconds))
         if faults is not None and len(faults.open):
             aging = [np.where(faults.open, plan.dtype.type(0), a) if len(a) else a for a in aging]
+        if len(stuck[0]):  # what is stuck neither drifts nor leaks
+            still = (~np.isnan(stuck[0]), ~np.isnan(stuck[1]), ~np.isnan(stuck[0]) & ~np.isnan(stuck[1]))
+            aging = [np.where(s, plan.dtype.type(0), a) if len(a) else a for a, s in zip(aging, still, strict=True)]
         aging = [copied(a) for a in aging]
+        stuck = copied(stuck[0]), copied(stuck[1])
         self.written = rows(shape[0] * (1 + upwards) if device.ages else 0, np.dtype(np.int64))
         self.pair: PairBlock | None = None
         if paired:
             if device.drift_model == "pcm":
                 aging[:2] = rows(shape[0]), rows(shape[0])
-            stuck = drawn.high == drawn.low if len(drawn.high) else np.zeros((0, shape[1]), bool)
             self.pair = PairBlock(
                 plan, seed, ids, rows, theta if upwards else self.held, normals, exp, (aging[0], aging[1]), stuck,
-                faults,
+                drawn.high == drawn.low, faults,
             )  # fmt: skip
             theta[:] = self.pair.seen()
             if len(drawn.offset):
@@ -115,7 +127,7 @@ class DeviceBlock:
         self.state += (late.ring, late.next, late.seen, late.target, *extras.state)
         self.wires: WireBlock | None = None
         if plan.wired and gain is not None:
-            self.wires = WireBlock(plan, theta, gain, rows, faults)
+            self.wires = WireBlock(plan, theta, gain, rows, faults, stuck)
             self.state += self.wires.state
         pulsed = plan.law[t.WRITES] == t.WRITES_PULSES and state
         packed = rows(8 * shape[0] if pulsed else 0).reshape(-1, shape[1], 8)
@@ -123,9 +135,10 @@ class DeviceBlock:
             if len(array):
                 packed[:, :, k] = array
         given = rows(shape[0] if pulsed and paired else 0)
+        changing = Aging(plan.about, self.written, aging[0], aging[1], aging[2], *stuck)
         self.hardware = Hardware(
             plan.law, self.held, up, down, slope_up, slope_down, high, low, offset, self.carry, self.counted,
-            self.limit, self.kept, counts, xi, work, packed, given, Aging(plan.about, self.written, *aging), late,
+            self.limit, self.kept, counts, xi, work, packed, given, changing, late,
             self.readout.arrays, extras.arrays, self.wires.parts if self.wires else (),
             self.pair.arrays if self.pair is not None else (),
         )  # fmt: skip

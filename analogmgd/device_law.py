@@ -226,33 +226,65 @@ def ages(device: Device, normals: Normals, seconds: float) -> tuple[np.ndarray, 
     return plus, minus, leak
 
 
-def mapped(h: np.ndarray, about: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both conductances of the pairs that hold the weights h, in their precision."""
+Both = tuple[np.ndarray, np.ndarray]
+
+
+def mapped(h: np.ndarray, about: np.ndarray, stuck: Both | None = None) -> Both:
+    """Both conductances of the pairs that hold the states h, in their precision; stuck : at what, NaN where not."""
     base = h.dtype.type(about[t.G_PAIR])
     if about[t.MAPPING] == t.ONE_SIDED:
-        return np.maximum(h, 0) + base, np.maximum(-h, 0) + base
-    if about[t.MAPPING] == t.SYMMETRIC:
-        return base + h / 2, base - h / 2
-    return base + h, np.full_like(h, base)
+        plus, minus = np.maximum(h, 0) + base, np.maximum(-h, 0) + base
+    elif about[t.MAPPING] == t.SYMMETRIC:
+        plus, minus = base + h / 2, base - h / 2
+    else:
+        plus, minus = base + h, np.full_like(h, base)
+    if stuck is not None and len(stuck[0]):
+        if about[t.MAPPING] != t.REFERENCE:
+            return beside(plus, minus, h, stuck)
+        s, z = (x.astype(h.dtype) for x in stuck)  # the state is that of plus, whatever the reference is stuck at
+        plus, minus = np.where(np.isnan(s), plus, s), np.where(np.isnan(z), minus, z)
+    return plus, minus
+
+
+def beside(plus: np.ndarray, minus: np.ndarray, w: np.ndarray, stuck: Both) -> Both:
+    """Both conductances, plus and minus where neither is stuck; else w held by the one that is not."""
+    s, z = (x.astype(w.dtype) for x in stuck)
+    moves, other = np.isnan(s), np.isnan(z)
+    return (
+        np.where(moves, np.where(other, plus, w + z), s),
+        np.where(other, np.where(moves, minus, s - w), z),
+    )
 
 
 def drifted(
-    h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray, minus: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Both conductances of the pairs that were written as h, so many iterations later."""
-    up, down = mapped(h, about)
+    h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray, minus: np.ndarray, stuck: Both | None = None
+) -> Both:
+    """Both conductances of the pairs that were written as h, so many iterations later; with a reference at its own."""
+    up, down = mapped(h, about, None if about[t.MAPPING] == t.REFERENCE else stuck)
     age = np.log1p(iterations / about[t.DRIFT_T0])
     return up * np.exp(-plus.astype(np.float64) * age), down * np.exp(-minus.astype(np.float64) * age)
 
 
 def decayed(
     h: np.ndarray, iterations: float, about: np.ndarray, plus: np.ndarray | None, minus: np.ndarray | None,
-    leak: np.ndarray | None,
+    leak: np.ndarray | None, stuck: Both | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The state that was h when it was written, so many iterations later; arrays as `ages` gives them, or None."""
     if plus is not None and minus is not None:
-        up, down = drifted(h, iterations, about, plus, minus)
+        up, down = drifted(h, iterations, about, plus, minus, stuck)
         h = up - down
     if leak is not None:
-        h = about[t.REST] + (h - about[t.REST]) * np.exp(-leak.astype(np.float64) * iterations)
+        rest = rests(np.full_like(h, about[t.REST]), about, stuck)
+        h = rest + (h - rest) * np.exp(-leak.astype(np.float64) * iterations)
     return h
+
+
+def rests(rest: np.ndarray, about: np.ndarray, stuck: Both | None) -> np.ndarray:
+    """The states that pairs leak to, `rest` those of whole ones: each device that moves leaks to its own part of it."""
+    if stuck is None or not len(stuck[0]):
+        return rest
+    whole, of_plus, of_minus = np.isnan(stuck[0]), *mapped(rest, about)
+    plus, minus = np.where(whole, of_plus, stuck[0]), of_minus
+    if about[t.MAPPING] != t.REFERENCE:
+        whole, minus = whole & np.isnan(stuck[1]), np.where(np.isnan(stuck[1]), of_minus, stuck[1])
+    return np.where(whole, rest, plus - minus)

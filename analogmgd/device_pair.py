@@ -26,6 +26,7 @@ DRIFTS = {"power": pt.OF_POWER, "pcm": pt.OF_PCM}
 DECADE = 10  # between the time constants of 1/f noise, and steps a time constant is cut into
 SCRATCH_ROWS = 32
 SIGNS = "plus", "minus"
+FOREVER = 2.0**62  # iterations, more than any run has and no more than an int64 holds
 
 
 def full_scale(device: Device) -> float:
@@ -47,7 +48,7 @@ def relaxation(device: Device, seconds: float) -> tuple[np.ndarray, np.ndarray, 
     slowest = device.flicker_slowest if device.flicker_slowest is not None else seconds
     decades = max(0, math.ceil(math.log(slowest / seconds, DECADE) - 1e-9))
     tau = float(DECADE) ** np.arange(decades + 1)
-    every = np.maximum(1.0, tau / DECADE)
+    every = np.clip(tau / DECADE, 1.0, FOREVER)
     total = math.log(max(1.0, (slowest + device.flicker_read_time) / (2 * device.flicker_read_time)))
     return every, np.exp(-every / tau), math.sqrt(total / len(tau))
 
@@ -67,7 +68,10 @@ def about_pairs(device: Device, seconds: float) -> np.ndarray:
         high, low = device.telegraph_high / seconds, device.telegraph_low / seconds
         out[pt.TELEGRAPH_HIGH] = high / (high + low)
         correlation = high * low / (high + low)
-        out[pt.TELEGRAPH_EVERY] = max(1, math.floor(correlation / DECADE))
+        if max(high, low) > FOREVER:  # of which the product, or each, may be more than a float holds
+            out[pt.TELEGRAPH_HIGH] = 1 / (1 + device.telegraph_low / device.telegraph_high)
+            correlation = 1 / max(1 / high + 1 / low, 1e-300)
+        out[pt.TELEGRAPH_EVERY] = max(1, math.floor(min(correlation / DECADE, FOREVER)))
         out[pt.TELEGRAPH_KEEP] = math.exp(-out[pt.TELEGRAPH_EVERY] / correlation)
         out[pt.TELEGRAPH_FIXED], out[pt.TELEGRAPH_SHARE] = device.scale * device.telegraph_size, device.telegraph_share
     if device.one_sided:
@@ -88,7 +92,8 @@ class PairBlock:
     """Both conductances of the weights of a block of lanes.
 
     weights real[P, lanes] is what they are to stand for (the state of devices that are mapped onto pairs); nu : drift
-    exponents of both, changed where they are drawn at each write; stuck : bool[P, lanes] weights that never change.
+    exponents of both, changed where they are drawn at each write; stuck : what both are stuck at, real[P or 0, lanes],
+    NaN where they move; never : bool[P or 0, lanes] weights that never change.
     """
 
     def __init__(
@@ -101,7 +106,8 @@ class PairBlock:
         normals: Normals,
         exp: Exponential,
         nu: tuple[np.ndarray, np.ndarray],
-        stuck: np.ndarray,
+        stuck: tuple[np.ndarray, np.ndarray],
+        never: np.ndarray,
         faults: FaultBlock | None,
     ) -> None:
         device = plan.chip.device
@@ -125,7 +131,7 @@ class PairBlock:
         self.arrays = Pair(
             about, every, keep, at, count_at, rows(int(at[-1])), rows(int(count_at[-1]), np.dtype(np.uint32))
         )
-        targets = mapped(weights, plan.about)
+        targets = mapped(weights, plan.about, stuck)
         if up:
             targets = np.maximum(weights, 0), np.maximum(-weights, 0)
         for side in range(2):
@@ -138,10 +144,19 @@ class PairBlock:
                 most = NormalDist().inv_cdf(device.telegraph) if device.telegraph < 1 else math.inf
                 self.part(pt.TRAP, side)[:] = of_side(TRAP) < most
             self.part(pt.TOUCHED, side)[:] = 1
-        conductance.program_all(
-            seed, ids, rows(SCRATCH_ROWS, np.dtype(np.uint32)), rows(SCRATCH_ROWS), *nu, self.arrays
-        )
-        self._spare(stuck)
+        scratch = seed, ids, rows(SCRATCH_ROWS, np.dtype(np.uint32)), rows(SCRATCH_ROWS), *nu
+        still = [self._still(side, stuck[side], never) for side in range(2)]
+        ratios = []
+        if processes > 0 and any(len(x) for x in still):  # what was never written fluctuates as it is, without errors
+            sure = about.copy()
+            sure[[pt.ERROR_0, pt.ERROR_1, pt.ERROR_2, pt.ERROR_3]] = 0
+            conductance.program_all(*scratch, self.arrays._replace(about=sure))
+            ratios = [self.part(pt.RATIO, side).copy() for side in range(2)]
+        conductance.program_all(*scratch, self.arrays)
+        for side, ratio in enumerate(ratios):
+            if len(still[side]):
+                self.part(pt.RATIO, side)[:] = np.where(still[side], ratio, self.part(pt.RATIO, side))
+        self._spare(stuck, still)
 
     def part(self, k: int, side: int = 0) -> np.ndarray:
         """Part k (`kernels.pair_table`) of a side, real[.., lanes]."""
@@ -172,17 +187,24 @@ class PairBlock:
                             (pt.RESET, rest)):  # fmt: skip
             self.part(part, side)[:] = array
 
-    def _spare(self, stuck: np.ndarray) -> None:
-        """What was never written has no error; what lies on a dead line has no conductance that could change."""
-        opened = self._faults.open if self._faults is not None else stuck[:0]
-        for side in range(2):
-            low, high = self._bounds(side)
-            never = high == low if self.upwards else stuck
-            if len(never):
-                held, done = self.part(pt.HELD, side), self.part(pt.PROGRAMMED, side)
-                done[:] = np.where(never, held, done)
+    def _still(self, side: int, stuck: np.ndarray, never: np.ndarray) -> np.ndarray:
+        """bool[P or 0, lanes]: devices of a side that are never written."""
+        low, high = self._bounds(side)
+        found = high == low if self.upwards else never
+        return found | ~np.isnan(stuck) if len(stuck) else found
+
+    def _spare(self, stuck: tuple[np.ndarray, np.ndarray], still: list[np.ndarray]) -> None:
+        """What was never written has no error, what is stuck does not drift; what lies on a dead line does nothing."""
+        opened = self._faults.open if self._faults is not None else still[0][:0]
+        for side, fixed in enumerate(still):
+            held, done, nu = self.part(pt.HELD, side), self.part(pt.PROGRAMMED, side), self._nu[side]
+            if len(fixed):
+                done[:] = np.where(fixed, held, done)
                 self.part(pt.NOW, side)[:] = done
-            for array in (self._nu[side], self.part(pt.RATIO, side), self.part(pt.TRAP, side)):
+            frozen = fixed if self.upwards else ~np.isnan(stuck[side])
+            if len(frozen) and len(nu):
+                nu[frozen] = 0
+            for array in (nu, self.part(pt.RATIO, side), self.part(pt.TRAP, side)):
                 if len(opened) and len(array):
                     array[opened] = 0
 

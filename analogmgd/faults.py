@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from .kernels import draw
+from .kernels import table as t
 from .kernels.philox import FAULT, fill_words
 from .settings import NonNegative, Positive, Real, Settings, number, whole
 
@@ -31,9 +32,10 @@ class Faults(Settings):
     """What is broken on a chip. Fractions are drawn for each chip; places are the same on all.
 
     stuck_low, stuck_high, stuck_random : fraction of the single devices (two for each parameter) whose conductance is
-        stuck at g_min, at the largest, or anywhere between; the other device of the pair still moves. They need
+        stuck at the least, at the largest, or anywhere between; the other device of the pair still moves. They need
         device.w_min and w_max
-    stuck : places of stuck devices: (parameter, "plus" | "minus", value), value from 0 (g_min) to 1
+    stuck : places of stuck devices: (parameter, "plus" | "minus", value), value from 0 (the least) to 1 (the largest
+        conductance that the device takes as its weight goes from w_min to w_max)
     rows, columns : fraction of the lines of each layer's array that are open: what lies on a dead row sees no input, a
         dead column gives 0 and its perturbations have no effect; dead_rows, dead_columns : (layer, number) of such
     neurons : fraction of the neurons whose output is `neuron_output` for ever; dead_neurons : (layer, number) of such
@@ -101,12 +103,26 @@ class Faults(Settings):
         return None
 
 
+def spans(low: np.ndarray, high: np.ndarray, about: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Least and largest conductance of the devices plus and minus of pairs whose weight goes from `low` to `high`.
+
+    The reference of a pair does not move; where it is stuck, it is stuck as a device that moves would be.
+    """
+    base = about[t.G_PAIR]
+    if about[t.MAPPING] == t.ONE_SIDED:
+        (a, b), (c, d) = (np.maximum(low, 0), np.maximum(high, 0)), (np.maximum(-high, 0), np.maximum(-low, 0))
+    elif about[t.MAPPING] == t.SYMMETRIC:
+        (a, b), (c, d) = (low / 2, high / 2), (-high / 2, -low / 2)
+    else:
+        (a, b), (c, d) = (low, high), (low, high)
+    return (base + a, base + b), (base + c, base + d)
+
+
 class FaultBlock:
     """The faults of the chips in a block of lanes.
 
-    stuck : float64[P, lanes] twice, what the conductances plus and minus are stuck at, 0 (g_min) to 1, NaN where they
-        move; or None
-    low, high : real[P, lanes], which part of the range from -1 to 1 the weight of a pair can still have, or no rows
+    stuck : float64[P, lanes] twice, what the conductances plus and minus are stuck at, 0 (the least) to 1, NaN where
+        they move; or None
     open : bool[P, lanes], what lies on a dead line, or no rows; limit : uint32[P, lanes] pulses a device lives for
     dead : bool[neurons, lanes], or no rows
     """
@@ -116,7 +132,8 @@ class FaultBlock:
         faults, lanes = plan.chip.faults, ids.shape[1]
         none = np.zeros((0, lanes), bool)
         self.stuck: tuple[np.ndarray, np.ndarray] | None = None
-        self.low, self.high = self._pairs() if faults.devices else (rows(0), rows(0))
+        if faults.devices:
+            self.stuck = self._pairs()
         self.open = self._lines() if faults.lines else none
         self.dead = self._neurons() if faults.outputs else none
         self.limit = self._limits() if faults.endurance is not None else rows(0, np.dtype(np.uint32))
@@ -136,12 +153,7 @@ class FaultBlock:
         held = np.where(chance < a, 0.0, np.where(chance < b, 1.0, np.where(chance < c, value, np.nan)))
         for p, which, fraction in faults.stuck:
             held[p if which == "plus" else n + p] = fraction
-        self.stuck = plus, minus = held[:n], held[n:]
-        least = np.where(np.isnan(plus), 0.0, plus) - np.where(np.isnan(minus), 1.0, minus)
-        most = np.where(np.isnan(plus), 1.0, plus) - np.where(np.isnan(minus), 0.0, minus)
-        low, high = self._rows(n), self._rows(n)
-        low[:], high[:] = least, most
-        return low, high
+        return held[:n], held[n:]
 
     def _lines(self) -> np.ndarray:
         faults, net = self._plan.chip.faults, self._plan.chip.network
@@ -191,11 +203,39 @@ class FaultBlock:
         limit[:] = np.clip(np.floor(faults.endurance * life[:n]), 1, MOST_PULSES)
         return limit
 
+    def conductances(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the devices plus and minus are stuck at, real[P or 0, lanes] in units of theta, NaN where they move.
+
+        low, high : bounds of the weights of whole pairs
+        """
+        if self.stuck is None:
+            return low[:0], high[:0]
+        found = []
+        for fraction, (least, largest) in zip(self.stuck, spans(low, high, self._plan.about), strict=True):
+            at = (least + fraction * (largest - least)).astype(low.dtype)
+            if len(self.open):  # nothing of it is seen
+                at[self.open] = np.nan
+            if self._plan.chip.device.digital_biases:
+                at[self._plan.biases] = np.nan
+            found.append(at)
+        return found[0], found[1]
+
     def bounds(self, low: np.ndarray, high: np.ndarray, lanes: int) -> tuple[np.ndarray, np.ndarray]:
-        """Bounds of the weights real[P or 0, lanes] as far as the faults leave them; equal where nothing moves."""
-        if len(self.low):
-            ends = [np.where(x < 0, -x * low, x * high) for x in (self.low, self.high)]
-            low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+        """Bounds of the weights real[P or 0, lanes] as far as the faults leave them; equal where nothing moves.
+
+        With a reference: of what the device that moves holds, whatever the other is stuck at.
+        """
+        if self.stuck is not None:
+            at, about = self.conductances(low, high), self._plan.about
+            plus, minus = (
+                [np.where(np.isnan(s), end.astype(low.dtype), s) for end in ends]
+                for s, ends in zip(at, spans(low, high, about), strict=True)
+            )
+            if about[t.MAPPING] == t.REFERENCE:
+                base = low.dtype.type(about[t.G_PAIR])
+                minus = [base, base]
+            whole = np.isnan(at[0]) & np.isnan(at[1])  # as they were, to the bit
+            low, high = np.where(whole, low, plus[0] - minus[1]), np.where(whole, high, plus[1] - minus[0])
         if len(self.open):
             if not len(low):
                 most = float(np.finfo(np.float32).max)

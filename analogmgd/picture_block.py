@@ -10,7 +10,7 @@ from .block import EVALUATE_WORK, Block, aligned
 from .kernels import image_back, picture_evaluate
 from .kernels.hardware import Pictures
 from .kernels.simd import WIDTH
-from .plan import ACTIVATIONS, Samples
+from .plan_tables import ACTIVATIONS, Samples
 from .stages import Stages, stages_of
 
 

@@ -11,6 +11,7 @@ import psutil  # type: ignore[import-untyped]
 from .chip import Chip
 from .data import Dataset
 from .device_extras import element_size
+from .device_pair import relaxation
 from .errors import ConfigError
 from .kernels.simd import WIDTH
 from .rule import MGD
@@ -162,7 +163,8 @@ def check_streams(plan: Plan) -> None:
     if plan.chip.device.noisy_reads:
         words_a_step = max(words_a_step, 16 * plan.rule.batch * plan.chip.network.column_reads)
     if plan.physical and plan.chip.device.paired:
-        words_a_step = max(words_a_step, 200 * blocks)  # 25 processes of 1/f noise
+        processes = len(relaxation(plan.chip.device, plan.iteration_seconds)[0])  # of 1/f noise
+        words_a_step = max(words_a_step, 8 * max(25, processes) * blocks)
     if plan.run.steps * words_a_step > STREAM_LIMIT:
         most = STREAM_LIMIT // words_a_step
         raise ConfigError(f"run.steps = {plan.run.steps}: must be at most {most} with this network and batch")

@@ -91,14 +91,16 @@ def _mapped(plan: Plan, run: Trace, chosen: np.ndarray, block: Block) -> Later:
     offset = block.devices.drawn.get("reference", 0)
     start = run.theta if run.own is None else run.own
     held = (start[chosen].T.astype(plan.dtype) + offset).astype(np.float64)
+    aging = block.devices.hardware.aging
+    stuck = aging.stuck_plus, aging.stuck_minus
     drawn = [block.devices.drawn.get(name) for name in ("drift_nu_plus", "drift_nu_minus", "leak")]
 
     def later(iterations: float) -> np.ndarray:
-        now = decayed(held, iterations, plan.about, *drawn) - offset
+        now = decayed(held, iterations, plan.about, drawn[0], drawn[1], drawn[2], stuck) - offset
         if wires is None:
             return now
-        stuck = wires.parts.stuck_plus, wires.parts.stuck_minus
-        pairs = conductances(held, now, iterations, plan.about, (drawn[0], drawn[1]), stuck)
+        held_at = wires.parts.stuck_plus, wires.parts.stuck_minus  # and open lines
+        pairs = conductances(held, now, iterations, plan.about, (drawn[0], drawn[1]), held_at)
         return seen(plan.chip, *(np.ascontiguousarray(g.T) for g in pairs)).T
 
     return later

@@ -12,7 +12,8 @@ from .kernels import rows as kernel
 from .kernels.row_costs import COSTS
 from .kernels.sample import KEY_ROWS
 from .kernels.simd import WIDTH
-from .plan import Plan, Samples, start_scale
+from .plan import Plan
+from .plan_tables import Samples, start_scale
 
 COLUMNS = 32  # inputs that share a reading of the weights
 GROUP = 32  # steps a thread measures before their errors are applied

@@ -20,7 +20,8 @@ from .engine import Engine, thread_count
 from .errors import AnalogMGDWarning, ConfigError
 from .merge import RowPlan, Rows
 from .network import Network
-from .plan import Plan, iteration_seconds
+from .plan import Plan
+from .plan_tables import iteration_seconds
 from .rule import MGD, Backprop
 from .trace import Trace, TraceHeader, open_writer
 from .trace_schema import CONVERTERS
@@ -177,8 +178,11 @@ def run_config(
         if run.probe_chips
         else np.zeros(0, np.int64),
         environment={
-            **environment(count), "kernels": plan.kind, "data_sha256": data.fingerprint(), "data_source": data.source
-        },  # fmt: skip
+            **environment(count),
+            "kernels": plan.kind,
+            "data_sha256": data.fingerprint(),
+            "data_source": data.source,
+        },
         expected_rows=rows.count,
         expected_probe_steps=max(0, probe_steps),
         chance=chance(data),

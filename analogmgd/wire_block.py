@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .device_law import MAPPINGS, drifted, mapped
+from .device_law import MAPPINGS, beside, drifted, mapped
 from .errors import ConfigError
 from .faults import FaultBlock
 from .kernels import elimination
@@ -90,8 +90,9 @@ class WireBlock:
     """
 
     def __init__(
-        self, plan: Plan, own: np.ndarray, gain: np.ndarray, rows: Callable[..., np.ndarray], faults: FaultBlock | None
-    ) -> None:
+        self, plan: Plan, own: np.ndarray, gain: np.ndarray, rows: Callable[..., np.ndarray], faults: FaultBlock | None,
+        stuck: tuple[np.ndarray, np.ndarray],
+    ) -> None:  # fmt: skip
         chip = plan.chip
         n, one = len(own), plan.dtype.type
         self.own, self.base, self.plus, self.minus = rows(n), rows(n), rows(n), rows(n)
@@ -103,7 +104,7 @@ class WireBlock:
         antithetic = plan.mgd is not None and plan.mgd.baseline == "antithetic"
         about = wiring(chip)
         middle = rows(n if about[t.EXACT] and antithetic else 0)
-        stuck_plus, stuck_minus = self._stuck(plan, rows, faults)
+        stuck_plus, stuck_minus = self._stuck(plan, rows, faults, stuck)
         steps = np.dtype(np.int64)
         after, last, solves = rows(1, steps), rows(1, steps), rows(1, np.dtype(np.uint64))
         worst = rows(2, np.dtype(np.float64))
@@ -115,21 +116,17 @@ class WireBlock:
         self.state = (self.own, self.base, self.plus, self.minus, after, last, solves, worst, gain)
         self.counts = {"own": self.own, "wire_solves": solves, "wire_error": worst[:1]}
 
-    def _stuck(self, plan: Plan, rows: Callable[..., np.ndarray], faults: FaultBlock | None) -> list[np.ndarray]:
+    def _stuck(
+        self, plan: Plan, rows: Callable[..., np.ndarray], faults: FaultBlock | None, stuck: tuple[np.ndarray, ...]
+    ) -> list[np.ndarray]:
         """Conductances that do not move, plus and minus real[P or 0, lanes], NaN where they do; 0 on open lines."""
-        if faults is None or not (len(faults.low) or len(faults.open)):
+        if faults is None or not (len(stuck[0]) or len(faults.open)):
             return [rows(0), rows(0)]
         out = [rows(plan.n_params), rows(plan.n_params)]
-        device = plan.chip.device
-        moving = np.full_like(out[0], np.nan)
-        for array, fractions, end in zip(
-            out, faults.stuck or (moving, moving), (device.w_max, device.w_min), strict=True
-        ):
-            array[:] = device.scale * (device.g_min + abs(end or 0.0) * fractions)
+        for array, at in zip(out, stuck, strict=True):
+            array[:] = at if len(at) else np.nan
             if len(faults.open):
                 array[faults.open] = 0
-            if device.digital_biases:
-                array[plan.biases] = np.nan
         return out
 
     def left_of(self, grad: np.ndarray) -> np.ndarray:
@@ -147,17 +144,12 @@ def conductances(
     """
     plus, minus = mapped(own, about)
     if nu[0] is not None and nu[1] is not None:
-        up, down = drifted(held, iterations, about, nu[0], nu[1])
+        up, down = drifted(held, iterations, about, nu[0], nu[1], stuck)
         more = own - (up - down)
         (plus, minus), (p, m) = mapped(held + more, about), mapped(held, about)
         plus, minus = up + plus - p, down + minus - m
     if len(stuck[0]):
-        s, z = (x.astype(np.float64) for x in stuck)
-        free, other = np.isnan(s), np.isnan(z)
-        plus, minus = (
-            np.where(free, np.where(other, plus, own + z), s),
-            np.where(other, np.where(free, minus, s - own), z),
-        )
+        plus, minus = beside(plus, minus, own, stuck)
     below, above = np.maximum(-plus, 0), np.maximum(-minus, 0)
     return plus + below + above, minus + below + above
 

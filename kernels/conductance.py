@@ -12,6 +12,7 @@ from numba.extending import overload
 
 from . import pair_table as pt
 from . import table as t
+from .aging import beside, mapped
 from .flicker import add_fluctuation, clear, fluctuate
 from .hardware import lacks
 from .jit import FLAGS, entry, inner, leaf
@@ -32,15 +33,16 @@ def limits(x, low, high):
 
 
 @leaf
-def mapped(h, aging, s):
-    """The conductance of one side that stands for the weight h."""
-    base = aging.about[t.G_PAIR]
-    h = h if s == 0 else -h
-    if aging.about[t.MAPPING] == t.ONE_SIDED:
-        return where(h < 0.0, 0.0, h) + base
-    if aging.about[t.MAPPING] == t.SYMMETRIC:
-        return h * 0.5 + base
-    return h * (1.0 if s == 0 else 0.0) + base
+def meant_by(h, aging, p, v):
+    """Both conductances that stand for the state h of pair p."""
+    plus, minus = mapped(h, aging)
+    if aging.stuck_plus.shape[0] > 0:
+        s, z = load(aging.stuck_plus, p, v), load(aging.stuck_minus, p, v)
+        if aging.about[t.MAPPING] != t.REFERENCE:
+            plus, minus = beside(plus, minus, h, s, z)
+        else:  # the state is that of plus, whatever the reference is stuck at
+            plus, minus = where(s != s, plus, s), where(z != z, minus, z)
+    return plus, minus
 
 
 @leaf
@@ -211,12 +213,18 @@ def program_mapped(n, number, seed, ids, words, q, first, last, theta, device):
             pair.real[pair.at[pt.TOUCHED + s] : pair.at[pt.TOUCHED + s + 1]],
             pair.real[pair.at[pt.HELD + s] : pair.at[pt.HELD + s + 1]],
         )
+        stuck = aging.stuck_plus if s == 0 else aging.stuck_minus
         for p in range(first, last):
             for v in range(0, lanes_of(theta), width_of(theta)):
                 one = filled(theta.dtype.type(1.0), theta)
-                store(touched, p - first, v, where(load(counts, p - first, v) != 0.0, one, 0.0))
-                store(meant, p, v, mapped(load(held, p, v), aging, s))
-        groups = groups_of(touched, last - first)
+                here = load(counts, p - first, v) != 0.0
+                if stuck.shape[0] > 0:
+                    at = load(stuck, p, v)
+                    here = here & (at != at)
+                store(touched, p - first, v, where(here, one, 0.0))
+                plus, minus = meant_by(load(held, p, v), aging, p, v)
+                store(meant, p, v, plus if s == 0 else minus)
+        groups |= groups_of(touched, last - first)
     if groups == 0:
         return
     blocks = (theta.shape[0] + 3) // 4

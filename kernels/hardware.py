@@ -14,13 +14,16 @@ from numba import types
 
 class Aging(NamedTuple):
     """What devices do by themselves (`aging`): about float64[AGING], written int64[P or 0] (the step before which a
-    device was last written), nu_plus, nu_minus, leak real[P or 0]."""
+    device was last written), nu_plus, nu_minus, leak real[P or 0], stuck_plus and stuck_minus real[P or 0] (what the
+    conductances of a pair are stuck at, NaN where they move)."""
 
     about: np.ndarray
     written: np.ndarray
     nu_plus: np.ndarray
     nu_minus: np.ndarray
     leak: np.ndarray
+    stuck_plus: np.ndarray
+    stuck_minus: np.ndarray
 
 
 class Latency(NamedTuple):

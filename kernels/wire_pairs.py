@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .aging import drifted
+from .aging import beside, drifted, mapped
 from .jit import inner, leaf
-from .simd import filled, fma, lanes_of, load, store, to_float, where, width_of
-from .table import AGE_EVERY, G_PAIR, MAPPING, ONE_SIDED, SYMMETRIC
+from .simd import fma, lanes_of, load, store, to_float, where, width_of
+from .table import AGE_EVERY, MAPPING, ONE_SIDED, SYMMETRIC
 
 
 @leaf
@@ -19,8 +19,6 @@ def pair(held_at, device, p, v):
     """
     wires, aging, mapping = device.wires, device.aging, device.aging.about[MAPPING]
     own = load(wires.own, p, v)
-    real = wires.own.dtype.type
-    base = real(aging.about[G_PAIR])
     if aging.nu_plus.shape[0] > 0:
         h = load(device.held, p, v)
         since = held_at - load(aging.written, p, v)
@@ -35,18 +33,10 @@ def pair(held_at, device, p, v):
             plus, minus = fma(more, 0.5, plus), fma(more, -0.5, minus)
         else:
             plus = plus + more
-    elif mapping == ONE_SIDED:
-        plus, minus = where(own < 0.0, 0.0, own) + base, where(own < 0.0, -own, 0.0) + base
-    elif mapping == SYMMETRIC:
-        plus, minus = fma(own, 0.5, base), fma(own, -0.5, base)
     else:
-        plus, minus = own + base, filled(base, wires.own)
+        plus, minus = mapped(own, aging)
     if wires.stuck_plus.shape[0] > 0:
-        s, t = load(wires.stuck_plus, p, v), load(wires.stuck_minus, p, v)
-        moves, other = s != s, t != t
-        a = where(moves, where(other, plus, own + t), s)
-        minus = where(other, where(moves, minus, s - own), t)
-        plus = a
+        plus, minus = beside(plus, minus, own, load(wires.stuck_plus, p, v), load(wires.stuck_minus, p, v))
     below, above = where(plus < 0.0, -plus, 0.0), where(minus < 0.0, -minus, 0.0)
     return plus + below + above, minus + below + above
 

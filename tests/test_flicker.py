@@ -160,3 +160,25 @@ def test_evaluations_have_no_noise():
     np.testing.assert_array_equal(runs[0].theta_still, runs[1].theta)
     assert (runs[0].theta != runs[1].theta).all()
     assert retention.relaxation_times(1.0, 20.0).tolist() == [1.0, 10.0, 100.0]
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e17, 1e30, 1e300])
+def test_traps_slower_than_any_run(seconds):
+    """They start as they are in the long run, 3 : 1, and stay; binomial, 0.1 %. Two conductances a weight."""
+    chips, size = 2000, 0.1
+    theta = watched(20, chips, g_min=0.2, telegraph=1.0, telegraph_size=size, telegraph_high=3 * seconds,
+                    telegraph_low=seconds)  # fmt: skip
+    assert (theta == theta[0]).all()
+    apart = np.abs(np.abs(theta[0] - [0.5, -0.5]) / size)
+    np.testing.assert_allclose(apart, np.round(apart), atol=1e-9)
+    low, high = stats.binom.interval(0.999, 2 * chips, 2 * 0.75 * 0.25)
+    assert low <= np.round(apart).sum() <= high
+
+
+def test_one_over_f_slower_than_any_run():
+    """1e22 s in steps of 1e-6 s: 29 processes, of the variance that the formula has; chi-squared, 0.1 %."""
+    chips, slowest = 4000, 1e22
+    theta = watched(20, chips, theta0=(0.5, 0.2), flicker=0.01, flicker_slowest=slowest)[-1]
+    for g, x in zip((0.5, 0.2), theta.T, strict=True):
+        ratio = ((x - g) ** 2).sum() / (g * flicker.relative_size(g, 1.0, 0.01, 0.65, 0.2, slowest, 250e-9)) ** 2
+        assert stats.chi2.ppf(5e-4, chips) < ratio < stats.chi2.ppf(1 - 5e-4, chips)

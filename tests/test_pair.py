@@ -9,7 +9,7 @@ from test_pulsed import settings_of
 import analogmgd as am
 from analogmgd.device_response import draw_devices
 from oracle import device as oracle
-from oracle import retention
+from oracle import flicker, retention
 
 ONE = am.Dataset(np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
 NET = am.Network.mlp([2, 3, 1])
@@ -182,6 +182,37 @@ def test_a_pair_with_faults():
     assert (run.pulses[stuck] == 0).all()
     assert (run.pulses <= 62).all()  # a reset is only made of devices that can still be pulsed
     assert run.pulses.max() > 50
+
+
+@pytest.mark.parametrize("settings", [{"drift_nu": 0.1, "drift_t0": 1.0}, {"drift_model": "pcm", "drift_t0": 1.0}])
+def test_a_stuck_device_of_a_one_sided_pair_does_not_drift(settings):
+    """Nor when it is left alone; the other of the pair does."""
+    chip = am.Chip(NET, device=am.device("pcm", **settings), faults=am.Faults(stuck=[(0, "plus", 1.0)]))
+    run = am.train(chip, "parity", am.MGD(eta=0.5), steps=60, chips=10, seed=1, precision="double")
+    np.testing.assert_array_equal(run.conductances[:, 0, 0], run.chip_arrays["w_max_plus"][:, 0])
+    assert (run.nu[:, 0, 0] == 0).all()
+    assert (run.nu[:, 0, 1] > 0).all()
+    aged = am.age(run, [1e6]).theta[0, :, 0]
+    stays, drifts = run.conductances[:, 0].T
+    np.testing.assert_allclose(aged, stays - retention.drift(drifts, 1e6, 0.0, 1.0, run.nu[:, 0, 1]), rtol=1e-9)
+
+
+def test_fluctuations_of_stuck_devices():
+    """1/f noise of the conductances at which they are stuck, which have no errors of programming."""
+    device = am.Device(w_min=-1, w_max=1, g_min=0.1, programming_noise=(0.2,), **FLICKER)
+    stuck = [(p, side, at) for p in range(P) for side, at in (("plus", 0.5), ("minus", 0.2))]
+    chip = am.Chip(NET, device=device, faults=am.Faults(stuck=stuck), step_time=STEP / 2)
+    rule = am.MGD(eta=0.0, baseline="antithetic")
+    run = am.train(chip, "parity", rule, steps=20, chips=[3], seed=SEED, precision="double", record=("theta",),
+                   record_every=1)  # fmt: skip
+    replay = Replay(device, 3, np.zeros(P), 20)
+    g = np.array([[0.6], [0.3]])
+    size = flicker.relative_size(g, 1.1, device.flicker, device.flicker_power, device.flicker_most,
+                                 device.flicker_slowest, device.flicker_read_time)  # fmt: skip
+    for n in range(20):
+        seen = np.maximum(g + g * size * replay.fluctuations[0][:, n], 0)
+        np.testing.assert_allclose(run.record["theta"][n + 1, 0], seen[0] - seen[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(run.conductances[0], np.tile([0.6, 0.3], (P, 1)), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("settings", "message"), [

@@ -8,7 +8,7 @@ import numpy as np
 
 from analogmgd.config import Config
 from analogmgd.data import Dataset, load_dataset
-from analogmgd.plan import start_scale
+from analogmgd.plan_tables import start_scale
 from analogmgd.train import run_config
 
 from .problem import AMPLITUDE, Problem

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import philox
+from . import pair, philox
 from .network import Neurons
 
 FAULT = 14
@@ -63,18 +63,53 @@ def broken(net, seed, chip, low=0.0, high=0.0, random=0.0, stuck=(), rows=0.0, c
     return Broken(held[:P], held[P:], np.array(is_open), dead)
 
 
-def bounds(faults, b_min, b_max):
-    """(lowest, highest) float64[P] w of pairs whose weight went from b_min < 0 to b_max > 0 when they were whole.
+def ends(b_min, b_max, mapping="one-sided", g_min=0.0):
+    """((least, largest) of plus, of minus): the conductances that each device takes as w goes from b_min to b_max.
 
-    w = g_plus - g_minus in units of the range: with plus stuck at a, from a - 1 to a; with minus at b, -b to 1 - b.
+    The reference of a pair takes one only; where it is stuck, it is as a device that moves.
     """
-    plus_low, plus_high = np.nan_to_num(faults.plus, nan=0.0), np.nan_to_num(faults.plus, nan=1.0)
-    minus_low, minus_high = np.nan_to_num(faults.minus, nan=0.0), np.nan_to_num(faults.minus, nan=1.0)
+    g = pair.mapped(np.array([b_min, 0.0, b_max]), mapping, g_min, max(-b_min, b_max))
+    plus, minus = ((x.min(), x.max()) for x in g)
+    return plus, plus if mapping == "reference" else minus
 
-    def w(share):
-        return np.where(share < 0.0, -share * b_min, share * b_max)
 
-    lowest, highest = w(plus_low - minus_high), w(plus_high - minus_low)
+def stuck_at(faults, b_min, b_max, mapping="one-sided", g_min=0.0):
+    """float64[2, P]: what plus and minus are stuck at, NaN where they move."""
+    return np.array([
+        least + fraction * (largest - least)
+        for fraction, (least, largest) in zip(
+            (faults.plus, faults.minus), ends(b_min, b_max, mapping, g_min), strict=True
+        )
+    ])  # fmt: skip
+
+
+def conductances(w, at, mapping="one-sided", g_min=0.0, w_end=1.0):
+    """float64[2, P] of pairs that hold w = g_plus - g_minus: the device that moves makes up for one that is stuck."""
+    plus, minus = pair.mapped(w, mapping, g_min, w_end)
+    s, z = at
+    return np.array([
+        np.where(~np.isnan(s), s, np.where(~np.isnan(z), w + z, plus)),
+        np.where(~np.isnan(z), z, np.where(~np.isnan(s), s - w, minus) if mapping != "reference" else minus),
+    ])  # fmt: skip
+
+
+def leaked(g, at, since, rest, mapping="one-sided", g_min=0.0, w_end=1.0):
+    """Conductances float64[2, P] after `since` lifetimes: each that moves goes to what it is in a whole pair."""
+    ends = pair.mapped(np.full(g.shape[1], rest), mapping, g_min, w_end)
+    return np.where(np.isnan(at), ends + (g - ends) * np.exp(-since), g)
+
+
+def bounds(faults, b_min, b_max, mapping="one-sided", g_min=0.0):
+    """(lowest, highest) float64[P] w = g_plus - g_minus of pairs whose weight went from b_min < 0 to b_max > 0 when
+    they were whole: each device that moves has its own range, each that is stuck one value, and so has a reference."""
+    least, largest = [], []
+    spans = list(ends(b_min, b_max, mapping, g_min))
+    if mapping == "reference":
+        spans[1] = (g_min + max(-b_min, b_max),) * 2
+    for at, (low, high) in zip(stuck_at(faults, b_min, b_max, mapping, g_min), spans, strict=True):
+        least.append(np.where(np.isnan(at), low, at))
+        largest.append(np.where(np.isnan(at), high, at))
+    lowest, highest = least[0] - largest[1], largest[0] - least[1]
     return np.where(faults.open, 0.0, lowest), np.where(faults.open, 0.0, highest)
 
 
