@@ -12,13 +12,13 @@ from __future__ import annotations
 from numba.extending import overload
 
 from . import table as t
-from .dense import ANTITHETIC, PAIR, SINGLE, make_dense, plain_dense
-from .forward import first_row, make_network
+from .dense import SINGLE, plain_dense
+from .forward import first_row, make_columns, make_network
 from .hardware import is_empty
 from .image import larger, tap_row
 from .jit import FLAGS, inner, leaf, named
 from .neuron import activate
-from .readout import convert_inputs, noise_on, read_columns
+from .readout import convert_inputs, read_columns
 from .simd import lanes_of, load, store, width_of
 
 
@@ -91,9 +91,7 @@ def pool_rows(work, stage, first, pictures):
 
 def make_picture_network(form: int):
     """As `forward.make_network`."""
-    dense_single = make_dense(SINGLE, form)
-    dense_pair = make_dense(PAIR, form)
-    dense_both = make_dense(ANTITHETIC, form)
+    columns = make_columns(form)
 
     @inner
     def network(kind, theta, words, values, amplitude, neuron, work, pictures, device):
@@ -127,13 +125,9 @@ def make_picture_network(form: int):
                     xa = seen
                     lay_place(work, stage, a, place, xa)
                 za, zb = made, made + n_out
-                if kind == SINGLE:
-                    dense_single(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
-                elif kind == PAIR:
-                    dense_pair(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
-                else:
-                    dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
-                noise_on(kind == SINGLE, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, column, device)
+                columns(
+                    kind, theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb, column, device
+                )  # fmt: skip
                 column += n_out
                 for copy in range(1 if kind == SINGLE else 0, 2):
                     z = made + copy * n_out
