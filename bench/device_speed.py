@@ -204,7 +204,7 @@ def draw(result: dict[str, Any], folder: Path) -> None:
         axes.axvline(goal, color="0.3", linewidth=1, linestyle="--")
         axes.axvline(1, color="0.7", linewidth=1)
         axes.margins(x=0.25)
-        axes.set_xlabel("time over the ideal chip's (pulses per device and write)")
+        axes.set_xlabel("time over the ideal chip's (pulses a device, write)")
         axes.set_title(f"a write every {tau_theta} steps; dashed: goal", fontsize=9, loc="left")
     panels[0, 0].legend(fontsize=8)
     names = list(result["dense"])
