@@ -1,15 +1,17 @@
 """Trains a recipe by MGD and shows accuracy on the whole test set against steps, samples, wall time, hardware time.
 
     python bench/cnn.py bench/recipes/fashion-cnn.toml [--minutes M | --steps N] [--seed 1 2 3] [--threads T]
-                        [--compare] [--data-dir DIR] [--loaded] [--note TEXT] [-o DIR]
+                        [--add] [--compare] [--data-dir DIR] [--loaded] [--note TEXT] [-o DIR]
 
 A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
 the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
-Seeds are run one after another. --compare also trains the recipe of backpropagation beside it (NAME-backprop.toml),
-with the same seeds. Writes cnn_NAME.json and .png: medians and ranges over the seeds, and a table of the accuracy at
-10^3, 10^4, .. steps with the time hardware of the named step times would take, baselines counted, beside the time
-backpropagation took on this machine to the same accuracy. The clock on the wall includes the evaluations (a few per
-cent); `processor` is the time of all threads, on which other work on the machine (--loaded marks it) has less effect.
+Seeds are run one after another; the file is written anew with every row, so that what there is of a run that was
+stopped can be read. --add keeps the finished runs of a file of the same recipe, data and number of steps. --compare
+also trains the recipe of backpropagation beside it (NAME-backprop.toml), with the same seeds. Writes cnn_NAME.json and
+.png: medians and ranges over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of
+the named step times would take, baselines counted, beside the time backpropagation took on this machine to the same
+accuracy. The clock on the wall includes the evaluations (a few per cent); `processor` is the time of all threads, on
+which other work on the machine (--loaded marks it) has less effect.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,33 +79,38 @@ def pace(config: Config, data: Dataset, threads: int) -> float:
         steps = int(steps * min(10, 1.1 * PACE_SECONDS / took))
 
 
-def trained(config: Config, data: Dataset, steps: int, seed: int, threads: int) -> dict[str, Any]:
-    """One run: arrays over its rows."""
+def trained(
+    config: Config, data: Dataset, steps: int, seed: int, threads: int, show: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """One run: arrays over its rows; `show` gets what there is of it at every row."""
     plan = prepared(config, data, steps, seed)
     Engine(plan, RowPlan(2, 1), None, threads).run(lambda rows: None, lambda rows: None)  # compiles
     engine = Engine(plan, Marks(steps), None, threads)
-    found: dict[str, list[Any]] = {k: [] for k in ("step", "accuracy", "cost", "wall", "processor")}
+    batch, tau_x = plan.rule.batch, plan.mgd.tau_x if plan.mgd else 1
+    run: dict[str, Any] = {"seed": seed, "status": "running", "kernels": plan.kind}
+    run |= {k: [] for k in ("step", "accuracy", "cost", "wall", "processor", "evaluations", "samples")}
+    run["hardware seconds"] = {name: [] for name in TIME_SCALES}
     begun, used = time.perf_counter(), time.process_time()
     title = f"{type(plan.rule).__name__}, seed {seed}"
     with tqdm(total=steps, desc=title, file=sys.stderr, unit="step", unit_scale=True, disable=None) as bar:
 
         def keep(rows: Rows) -> None:
-            found["step"].append(int(np.ravel(rows["step"])[0]))
+            n = int(np.ravel(rows["step"])[0])
+            run["step"].append(n)
             for name in ("accuracy", "cost"):
-                found[name].append(round(float(np.ravel(rows[name])[0]), DIGITS))
-            found["wall"].append(round(time.perf_counter() - begun, 3))
-            found["processor"].append(round(time.process_time() - used, 3))
-            bar.set_postfix_str(f"accuracy {found['accuracy'][-1]:.4f}")
-            bar.update(found["step"][-1] - bar.n)
+                run[name].append(round(float(np.ravel(rows[name])[0]), DIGITS))
+            run["wall"].append(round(time.perf_counter() - begun, 3))
+            run["processor"].append(round(time.process_time() - used, 3))
+            run["evaluations"].append(round(plan.evaluations(n)))
+            run["samples"].append(batch * -(-n // tau_x))
+            for name, seconds in TIME_SCALES.items():
+                run["hardware seconds"][name].append(plan.evaluations(n) * seconds)
+            show(run)
+            bar.set_postfix_str(f"accuracy {run['accuracy'][-1]:.4f}")
+            bar.update(n - bar.n)
 
-        status = engine.run(keep, lambda rows: None)
-    hardware = {name: [plan.evaluations(n) * t for n in found["step"]] for name, t in TIME_SCALES.items()}
-    evaluations = [round(plan.evaluations(n)) for n in found["step"]]
-    batch, tau_x = plan.rule.batch, plan.mgd.tau_x if plan.mgd else 1
-    return {
-        "seed": seed, "status": status, "kernels": plan.kind, **found, "evaluations": evaluations,
-        "samples": [batch * -(-n // tau_x) for n in found["step"]], "hardware seconds": hardware,
-    }  # fmt: skip
+        run["status"] = engine.run(keep, lambda rows: None)
+    return run
 
 
 def ended(runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -111,7 +119,7 @@ def ended(runs: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         **last,
         "seeds": [r["seed"] for r in runs],
-        "steps": runs[0]["step"][-1],
+        "steps": [r["step"][-1] for r in runs],
         "status": [r["status"] for r in runs],
     }
 
@@ -135,14 +143,15 @@ def time_to(runs: list[dict[str, Any]], accuracy: float) -> float | None:
 def table(runs: list[dict[str, Any]], back: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows at powers of ten and at the end."""
     out = []
-    steps = runs[0]["step"]
+    steps = max((r["step"] for r in runs), key=len)
     start = max(r["accuracy"][0] for r in (*runs, *back))
     for k, n in enumerate(steps):
         if n == 0 or (n != steps[-1] and 10 ** round(np.log10(n)) != n):
             continue
         accuracy = spread([r["accuracy"][k] for r in runs if k < len(r["accuracy"])])
-        hardware = {name: times[k] for name, times in runs[0]["hardware seconds"].items()}
-        row = {"steps": n, "samples": runs[0]["samples"][k], "accuracy": accuracy, "hardware seconds": hardware}
+        longest = next(r for r in runs if k < len(r["step"]))
+        hardware = {name: times[k] for name, times in longest["hardware seconds"].items()}
+        row = {"steps": n, "samples": longest["samples"][k], "accuracy": accuracy, "hardware seconds": hardware}
         row["wall here"] = spread([r["wall"][k] for r in runs if k < len(r["wall"])])[0]
         out.append(
             {**row, "backprop here": time_to(back, accuracy[0]) if back and accuracy[0] > LEARNT * start else None}
@@ -163,6 +172,14 @@ def duration(seconds: float | None) -> str:
     return f"{float(f'{seconds / size:.2g}'):g} {unit}"
 
 
+def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
+    """Take over the runs of an earlier file of the same recipe, data and length."""
+    for key in ("recipe", "data_sha256", "steps"):
+        if before[key] != result[key]:
+            raise SystemExit(f"{path}: made with another {key}; give another folder (-o) or leave out --add")
+    result |= {kind: before[kind] for kind in ("runs", "backprop") if kind in before}
+
+
 def draw(result: dict[str, Any], path: Path) -> None:
     """Accuracy against samples' evaluations, wall time and hardware time."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
@@ -173,7 +190,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
             left.plot(r["evaluations"][1:], r["accuracy"][1:], ".-", color=colour, label=label, linewidth=1)
             right.plot(r["wall"][1:], r["accuracy"][1:], ".-", color=colour, linewidth=1)
     left.set_xlabel("evaluations of the network")
-    right.set_xlabel(f"s, {result['machine']['threads']} thread(s){', loaded machine' * result['loaded']}")
+    loaded = any(r["loaded"] for r in result["runs"])
+    right.set_xlabel(f"s, {result['machine']['threads']} thread(s){', loaded machine' * loaded}")
     left.set_ylabel("accuracy, whole test set")
     for axes in (left, right):
         axes.set_xscale("log")
@@ -209,6 +227,7 @@ def main() -> None:
     length.add_argument("--steps", type=int, metavar="N")
     parser.add_argument("--seed", type=int, nargs="+", metavar="S", help="default: the recipe's run.seed")
     parser.add_argument("--threads", type=int, metavar="T")
+    parser.add_argument("--add", action="store_true", help="keep the runs of other seeds in the file of results")
     parser.add_argument("--compare", action="store_true", help="train by backpropagation, too")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
     parser.add_argument("--loaded", action="store_true", help="mark: other work runs on the machine")
@@ -221,30 +240,39 @@ def main() -> None:
     steps = options.steps or config.run.steps
     if options.minutes:
         steps = max(1000, round(60 * options.minutes * pace(config, data, threads)))
+    path = options.o / f"cnn_{name}.json"
     result: dict[str, Any] = {
-        "name": name, "machine": machine(threads), "loaded": options.loaded, "note": options.note,
-        "data": data.source, "data_sha256": data.fingerprint(), "recipe": options.recipe.read_text(),
-        "minutes": options.minutes, "runs": [],
+        "name": name, "machine": machine(threads), "data": data.source, "data_sha256": data.fingerprint(),
+        "recipe": options.recipe.read_text(), "steps": steps, "runs": [],
     }  # fmt: skip
+    about = {"commit": result["machine"]["commit"], "threads": threads, "loaded": options.loaded, "note": options.note}
+    if options.add and path.exists():
+        add(result, json.loads(path.read_text()), path)
     options.o.mkdir(parents=True, exist_ok=True)
 
-    def keep() -> None:
-        result["final"] = ended(result["runs"])
-        result["table"] = table(result["runs"], result.get("backprop", []))
-        if result.get("backprop"):
-            result["backprop final"] = ended(result["backprop"])
-        (options.o / f"cnn_{name}.json").write_text(json.dumps(result) + "\n")
-        draw(result, options.o / f"cnn_{name}.png")
+    def train(kind: str, config: Config, steps: int) -> None:
+        others = [r for r in result.get(kind, []) if r["status"] == "complete" and r["seed"] not in seeds]
 
-    for seed in seeds:
-        result["runs"].append(trained(config, data, steps, seed, threads))
-        keep()
+        def keep(run: dict[str, Any]) -> None:
+            result[kind] = sorted([*others, {**run, **about}], key=lambda r: int(r["seed"]))
+            result["final"] = ended(result["runs"])
+            result["table"] = table(result["runs"], result.get("backprop", []))
+            if result.get("backprop"):
+                result["backprop final"] = ended(result["backprop"])
+            if run["status"] != "running":
+                draw(result, options.o / f"cnn_{name}.png")
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_text(json.dumps(result) + "\n")
+            unfinished.replace(path)
+
+        for seed in seeds:
+            keep(trained(config, data, steps, seed, threads, keep))
+            others = result[kind]
+
+    train("runs", config, steps)
     if options.compare:
         other = Config.from_toml(options.recipe.with_name(f"{name}-backprop.toml").read_text())
-        result["backprop"] = []
-        for seed in seeds:
-            result["backprop"].append(trained(other, data, other.run.steps, seed, threads))
-            keep()
+        train("backprop", other, other.run.steps)
     show(result)
 
 

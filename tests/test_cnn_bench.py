@@ -84,3 +84,31 @@ def test_a_run_and_its_table(program, tmp_path, monkeypatch, capsys):
     assert np.all(np.diff(last["wall"]) >= 0)
     assert "| 1e+03 |" in capsys.readouterr().out
     assert (tmp_path / "cnn_xor.png").stat().st_size > 1000
+
+    monkeypatch.setattr(sys, "argv", [*words[:2], "--seed", "5", "--threads", "1", "--add", "-o", str(tmp_path)])
+    program("cnn").main()
+    more = json.loads((tmp_path / "cnn_xor.json").read_text())
+    assert more["runs"][:2] == found["runs"]
+    assert [r["seed"] for r in more["runs"]] == more["final"]["seeds"] == [3, 4, 5]
+    assert more["backprop"] == found["backprop"]
+    monkeypatch.setattr(sys, "argv", [*words[:2], "--steps", "24000", "--add", "-o", str(tmp_path)])
+    with pytest.raises(SystemExit, match="made with another steps"):
+        program("cnn").main()
+
+
+def test_a_run_that_is_stopped_leaves_its_rows(program, tmp_path, monkeypatch):
+    (tmp_path / "xor.toml").write_text(SMALL.format(kind="mgd", eta=0.5))
+    module = program("cnn")
+
+    class Bar(module.tqdm):
+        def update(self, n=1):
+            if n > 0:
+                raise OSError("stopped")
+
+    monkeypatch.setattr(module, "tqdm", Bar)
+    monkeypatch.setattr(sys, "argv", ["cnn.py", str(tmp_path / "xor.toml"), "--threads", "1", "-o", str(tmp_path)])
+    with pytest.raises(OSError, match="stopped"):
+        module.main()
+    run = json.loads((tmp_path / "cnn_xor.json").read_text())["runs"][0]
+    assert run["status"] == "running"
+    assert run["step"] == [0, 500]
