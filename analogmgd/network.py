@@ -136,6 +136,11 @@ class Network(Settings):
         given = [key for key in ("preset", "sizes", "layers") if key in values]
         if len(given) > 1:
             raise ConfigError(f"network: give {given[0]} or {given[1]}, not both")
+        own = [key for key in ("activation", "output") if key in values]
+        if own and given and given != ["sizes"]:
+            raise ConfigError(
+                f"network.{own[0]} = {short(values[own[0]])}: goes with sizes; listed layers and presets have their own"
+            )
         if "preset" in values:
             return cls.preset(values.pop("preset"), **values)
         if "sizes" in values:

@@ -2,16 +2,18 @@
 
 import doctest
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from cli_help import done, strict
 
 import analogmgd.presets
-from analogmgd import Config, Dataset, load_dataset
+from analogmgd import Config, ConfigError, Dataset, Network, load_dataset
 from analogmgd.cli.resolve import overlay, resolve
 from analogmgd.presets import preset
 
+RECIPES = Path(__file__).parent.parent / "bench" / "recipes"
 RULES = [("mgd", "discrete"), ("mgd", "analog"), ("backprop", "discrete")]
 
 
@@ -28,7 +30,16 @@ OWN = {
     "wide": rng_data(3000, np.arange(60) % 10),
 }
 ALL = {name: load_dataset(name) for name in ("parity", "nist7x7", "digits")}
-ALL |= {"parity 5": load_dataset("parity", bits=5), **OWN}
+PICTURES = {
+    name: Dataset(
+        np.random.default_rng(4).integers(0, 256, (60, channels, side, side), np.uint8),
+        np.arange(60) % 10,
+        name=name,
+        licence="made",
+    )
+    for name, channels, side in (("fashion_mnist", 1, 28), ("cifar10", 3, 32))
+}
+ALL |= {**PICTURES, "parity 5": load_dataset("parity", bits=5), **OWN}
 
 
 def test_doctests():
@@ -62,11 +73,35 @@ def test_preset_of_own_data():
     assert preset(same_name)["network"]["sizes"][0] == 7
 
 
+def test_presets_of_pictures():
+    for name, network in (("fashion_mnist", "fashion-cnn"), ("cifar10", "cifar-cnn")):
+        tables = {**preset(PICTURES[name]), "data": {"name": name}}
+        assert Config.from_tables(tables).chip.network == Network.preset(network)
+        for change in ({"sizes": [784, 9, 10]}, {"preset": "mlp-784-128-10"}):
+            over = Config.from_tables(overlay(tables, {"network": change})).chip.network
+            assert len(over.arrays) == 2
+            assert (over.cost, over.init, over.label_smoothing) == ("cross-entropy", "glorot", 0.01)
+        with pytest.raises(ConfigError, match=r"network.activation = 'tanh': goes with sizes"):
+            Config.from_tables(overlay(tables, {"network": {"activation": "tanh"}}))
+
+
+def test_recipes_are_files_to_train_with():
+    """What a recipe says stands, whatever network the preset of its data has."""
+    for path in RECIPES.glob("*.toml"):
+        whole = Config.from_toml(path.read_text())
+        tables = overlay(preset(PICTURES[whole.data["name"]]), tomllib.loads(path.read_text()))
+        assert Config.from_tables(tables) == whole
+
+
 def test_overlay():
     base = {"network": {"sizes": [2, 2, 1], "activation": "tanh", "init": "glorot", "init_scale": 1.0}}
     assert overlay(base, {"network": {"layers": [1], "cost": "mse"}})["network"] == {
         "init": "glorot", "init_scale": 1.0, "layers": [1], "cost": "mse",
     }  # fmt: skip
+    assert overlay(base, {"network": {"preset": "fashion-cnn"}}) == {"network": {"preset": "fashion-cnn"}}
+    assert overlay({"network": {"preset": "fashion-cnn", "cost": "mse"}}, {"network": {"layers": [1]}}) == {
+        "network": {"cost": "mse", "layers": [1]}
+    }
     assert "init_scale" not in overlay(base, {"network": {"init": "uniform"}})["network"]
     assert overlay({"network": {"layers": [1]}}, {"network": {"sizes": [2, 1]}}) == {"network": {"sizes": [2, 1]}}
     device = {"device": {"name": "ideal", "write": "ideal", "sigma_theta": 0.0, "amplitude_mismatch": 0.1}}

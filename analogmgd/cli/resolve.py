@@ -22,7 +22,7 @@ from .options import Tables
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
 
-ONE_LAYER_FORM = ("sizes", "activation", "output")  # of [network], which has either these or layers
+FORMS = {"sizes": ("preset", "layers"), "layers": ("preset", "sizes", "activation", "output")}  # and what each replaces
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
@@ -34,10 +34,9 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
     out = {name: dict(table) for name, table in base.items()}
     for name, table in over.items():
         kept = out.setdefault(name, {})
-        if name == "network" and "layers" in table:
-            kept = {k: v for k, v in kept.items() if k not in ONE_LAYER_FORM}
-        if name == "network" and "sizes" in table:
-            kept.pop("layers", None)
+        if name == "network":
+            gone = [k for form, others in FORMS.items() if form in table for k in others]
+            kept = {k: v for k, v in kept.items() if k not in gone and "preset" not in table}
         if name == "network" and table.get("init", kept.get("init")) != kept.get("init"):
             kept.pop("init_scale", None)
         if name == "device" and table.get("name", kept.get("name")) != kept.get("name"):
