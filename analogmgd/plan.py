@@ -200,18 +200,20 @@ class Plan:
     @property
     def kind(self) -> str:
         """Which kernels: "ensemble" (a lane is a chip), "rows" (a lane is a weight of a row, one chip at a time) or
-        "columns" (networks of pictures with ideal devices; a lane is a sample or a step, one chip at a time).
+        "columns" (networks of pictures with ideal devices, and backpropagation of batches through large ones; a lane
+        is a sample or a step, one chip at a time).
 
         They sum in different orders, so this depends on network and rule alone.
         """
         mgd = self.mgd
+        if mgd is None:
+            large = self.n_params >= ROWS_FROM and self.rule.batch >= WIDTH
+            return "columns" if large or self.chip.network.pictures else "ensemble"
         if self.chip.network.pictures:
-            if mgd is None:
-                return "columns"
             few = self.n_params < ROWS_FROM and mgd.mode == "discrete" and mgd.batch * int(mgd.tau_theta) < WIDTH
             ideal = mgd.mode == "discrete" and self.codes and not self.physical
             return "columns" if ideal and not few else "ensemble"
-        if mgd is None or mgd.mode != "discrete" or not self.codes or self.physical:
+        if mgd.mode != "discrete" or not self.codes or self.physical:
             return "ensemble"
         least = ROWS_FROM // 2 if mgd.tau_theta >= LONG_WINDOW else ROWS_FROM
         return "rows" if self.n_params >= least else "ensemble"

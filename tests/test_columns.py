@@ -104,11 +104,12 @@ def test_angle_to_the_gradient_of_a_chip_with_spread(net):
     assert np.isclose(np.cos(np.radians(run.record["angle"][-1, 0])), cosine, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("rule", [{"batch": 1}, {"batch": 5, "momentum": 0.5}, {"batch": 33, "weight_decay": 0.01}])
-def test_backpropagation(rule):
-    """theta after every step; the batch in four parts."""
-    net = NETS["max"]
-    data = pictures(net, 9)
+@pytest.mark.parametrize("name", ["max", "dense"])
+@pytest.mark.parametrize("rule", [{"batch": 1}, {"batch": 16, "momentum": 0.5}, {"batch": 33, "weight_decay": 0.01}])
+def test_backpropagation(name, rule):
+    """theta after every step; the batch in four parts. Dense layers of large networks are columns, too."""
+    net = {**NETS, "dense": am.Network.mlp([49, 6, 3], "tanh", **SOFT)}[name]
+    data = pictures(NETS["max"], 9)
     run = am.train(
         net, data, am.Backprop(eta=0.1, **rule), steps=12, chips=[CHIP], seed=5, precision="double",
         record=("theta", "cost"), record_every=1, order="sequential",

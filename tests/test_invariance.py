@@ -101,6 +101,12 @@ NETWORK = {
     "init": st.sampled_from(["uniform", "glorot"]),
     "init_scale": st.floats(0.1, 2),
 }
+CONV2D = {
+    "c_out": st.integers(1, 5),
+    "kernel": st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    "stride": st.integers(1, 2),
+    "padding": st.integers(0, 1),
+}
 LAYER = {"activation": st.sampled_from(["sigmoid", "tanh", "relu", "linear"]), "n_in": None, "n_out": None}
 maybe = st.just(0.0) | small
 DEVICE = {
@@ -269,6 +275,7 @@ def test_every_option_is_drawn():
     assert set(am.Backprop.model_fields) == set(OPTIMISER)
     for kind, drawn in (
         (am.Network, {*NETWORK, "input_shape"}), (am.Dense, LAYER), (am.Neuron, NEURON),
+        (am.Conv2d, {*CONV2D, "c_in", "activation"}),
         (am.Device, {"write_steps", "one_sided"}.union(*OF_DEVICE, *OF_MODEL.values())),
         (am.Converters, CONVERTERS | BITS | COLOURED), (am.Chip, CHIP | LATE), (am.Run, RUN),
         (am.Faults, set(FAULTS) | set(STUCK) | {"endurance_spread"}), (am.Wires, WIRES),
@@ -362,8 +369,35 @@ def networks(draw):
 
 
 @st.composite
-def cases(draw, rules):
-    network = draw(networks())
+def picture_networks(draw):
+    """A convolution, or two, with pools before, between or after them, and a dense layer."""
+    values = draw_all(draw, NETWORK)
+    del values["layers"]
+    shape = draw(st.tuples(st.integers(1, 2), st.integers(4, 7), st.integers(4, 7)))
+    layers, after = [], shape
+    pools = [None, am.MaxPool2d(2), am.AvgPool2d(2), am.MaxPool2d(3, stride=1), am.AvgPool2d(1, stride=2)]
+    for q in range(draw(st.integers(1, 2))):
+        convolution = draw_all(draw, CONV2D)
+        if q:  # whatever is left of the picture, it fits
+            convolution |= {"kernel": (1, 2), "padding": 1}
+        layers.append(am.Conv2d(after[0], **convolution, activation=draw(LAYER["activation"])))
+        after = layers[-1].shape_after(after)
+        pool = draw(st.sampled_from(pools))
+        if pool and min(after[1:]) >= pool.size:
+            layers.append(pool)
+            after = pool.shape_after(after)
+    n_out = draw(st.integers(1, 3))
+    if values["cost"] == "cross-entropy":
+        n_out += 1
+    else:
+        values["label_smoothing"] = 0.0
+    layers.append(am.Dense(math.prod(after), n_out, draw(LAYER["activation"])))
+    return am.Network(layers, input_shape=shape, **values)
+
+
+@st.composite
+def cases(draw, rules, kinds=networks()):  # noqa: B008
+    network = draw(kinds)
     device = draw(devices())
     rule = draw(rules)
     late = draw_all(draw, LATE) if draw(st.booleans()) else {}
@@ -470,13 +504,14 @@ RULES = {
     for perturbation in get_args(am.MGD.model_fields["perturbation"].annotation)
     for mode in get_args(am.MGD.model_fields["mode"].annotation)
 } | {"backpropagation": optimisers().map(lambda values: am.Backprop(**values))}
+PICTURES = {f"{rule} of pictures": RULES[rule] for rule in ("random discrete", "walsh discrete", "backpropagation")}
 ROWS = {f"{perturbation} discrete in rows": RULES[f"{perturbation} discrete"] for perturbation in ("random", "walsh")}
 
 
 @pytest.fixture
 def small_nets_in_rows(request):
-    """The kernels of large networks, for small ones, with teams of threads."""
-    if "in rows" not in request.node.name:
+    """The kernels of large networks, for small ones, with teams of threads; pictures of ideal chips in columns."""
+    if "in rows" not in request.node.name and "of pictures" not in request.node.name:
         yield
         return
     with (
@@ -488,7 +523,7 @@ def small_nets_in_rows(request):
 
 
 @pytest.mark.usefixtures("small_nets_in_rows")
-@pytest.mark.parametrize("rule", RULES | ROWS)
+@pytest.mark.parametrize("rule", RULES | ROWS | PICTURES)
 @settings(
     max_examples=12,
     deadline=None,
@@ -503,7 +538,8 @@ def small_nets_in_rows(request):
 )
 @given(data=st.data())
 def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
-    case = data.draw(cases((RULES | ROWS)[rule]), label="case")
+    kinds = picture_networks() if rule in PICTURES else networks()
+    case = data.draw(cases((RULES | ROWS | PICTURES)[rule], kinds), label="case")
     ids = data.draw(chip_ids(), label="chips")
     steps = case.run["steps"]
     every = data.draw(st.integers(1, steps + 2), label="record_every")

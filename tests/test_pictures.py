@@ -183,10 +183,14 @@ def test_which_kernels_run():
 
     data = pictures(NETS["max"])
 
-    def kind(rule, **chip):
-        config = Config(am.Chip(NETS["max"], **chip), rule, {"name": "own"}, Run(steps=1))
+    def kind(rule, net=NETS["max"], data=data, **chip):
+        config = Config(am.Chip(net, **chip), rule, {"name": "own"}, Run(steps=1))
         return Plan(config, data).kind
 
     assert kind(am.MGD(tau_theta=16)) == kind(am.MGD(batch=4, tau_theta=4)) == kind(am.Backprop()) == "columns"
     assert kind(am.MGD(tau_theta=15)) == kind(am.MGD(perturbation="gaussian", tau_theta=99)) == "ensemble"
     assert kind(am.MGD(tau_theta=16), device=am.device("ecram")) == "ensemble"
+    large, small = am.Network.preset("mlp-784-128-10"), am.Network.mlp([784, 9, 10])
+    wide = am.Dataset(np.zeros((3, 784)), np.eye(10)[:3])
+    assert kind(am.Backprop(batch=16), large, wide) == "columns"
+    assert kind(am.Backprop(batch=15), large, wide) == kind(am.Backprop(batch=16), small, wide) == "ensemble"
