@@ -34,6 +34,10 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> Tables:
     out = {name: dict(table) for name, table in base.items()}
     for name, table in over.items():
         kept = out.setdefault(name, {})
+        if name == "network" and "preset" in table:
+            kept = {}
+        if name == "network" and ("layers" in table or "sizes" in table):
+            kept.pop("preset", None)
         if name == "network" and "layers" in table:
             kept = {k: v for k, v in kept.items() if k not in ONE_LAYER_FORM}
         if name == "network" and "sizes" in table:
