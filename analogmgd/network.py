@@ -115,7 +115,7 @@ class Network(Settings):
         cross-entropy with label smoothing 0.01, and a Glorot-uniform start; `settings` that differ."""
         from .errors import ConfigError
 
-        if name not in NETWORKS:
+        if not isinstance(name, str) or name not in NETWORKS:
             hint = did_you_mean(str(name), list(NETWORKS))
             raise ConfigError(f"network.preset = {short(name)}: unknown network{hint}; known: {', '.join(NETWORKS)}")
         layers, shape = NETWORKS[name]
@@ -236,7 +236,7 @@ def _layer(row: dict[str, Any]) -> Layer:
     from .errors import ConfigError
 
     kind = row.pop("type", "dense")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(f"network.layers.type = {short(kind)}: must be one of {', '.join(KINDS)}")
     try:
         return KINDS[kind](**row)

@@ -63,9 +63,10 @@ def grid(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
     return ys.ravel(), xs.ravel()
 
 
-def filled_up(values: np.ndarray) -> np.ndarray:
-    """To groups of four, where there is more than one: the last again."""
-    return values if len(values) == 1 else np.concatenate([values, np.repeat(values[-1:], -len(values) % 4)])
+def filled_up(values: np.ndarray, whole: bool) -> np.ndarray:
+    """To groups of four, the last again; whole: a kernel as large as what it reads, whose cells then lie in a row, has
+    its one place alone."""
+    return values if whole else np.concatenate([values, np.repeat(values[-1:], -len(values) % 4)])
 
 
 @cache
@@ -113,8 +114,9 @@ def stages_of(network: Network, activations: tuple[tuple[str, int], ...], fused:
         row[t.OUTPUTS] = len(out)
         if not isinstance(layer, Pool):
             row[t.STAGE] = t.ARRAY
-            own = filled_up(own)
-            out = out if then != t.NOTHING else filled_up(out)
+            whole = kernel == (before.height, before.width)
+            own = filled_up(own, whole)
+            out = out if then != t.NOTHING else filled_up(out, whole)
             row[t.CHANNELS_OUT] = layer.columns
             row[t.STAGE_WEIGHTS] = parameter
             row[t.STAGE_BIASES] = parameter + layer.rows * layer.columns

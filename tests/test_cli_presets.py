@@ -104,6 +104,9 @@ def test_overlay():
     }
     assert "init_scale" not in overlay(base, {"network": {"init": "uniform"}})["network"]
     assert overlay({"network": {"layers": [1]}}, {"network": {"sizes": [2, 1]}}) == {"network": {"sizes": [2, 1]}}
+    named = {"network": {"preset": "fashion-cnn"}}
+    assert overlay({"network": base["network"] | {"cost": "mse"}}, named) == named
+    assert overlay(named, {"network": {"sizes": [2, 1]}}) == {"network": {"sizes": [2, 1]}}
     device = {"device": {"name": "ideal", "write": "ideal", "sigma_theta": 0.0, "amplitude_mismatch": 0.1}}
     assert overlay(device, {"device": {"name": "other"}})["device"] == {"name": "other"}
     assert "write" not in overlay(device, {"device": {"sigma_theta": 0.1}})["device"]
@@ -124,6 +127,16 @@ def test_later_layers_win(tmp_path):
     config, _ = resolve(str(path), {})
     assert config.chip.network.n_params == 650
     assert config.chip.network.cost == "cross-entropy"
+
+
+def test_a_named_network_replaces_that_of_the_data(tmp_path):
+    np.savez(tmp_path / "own.npz", x_train=np.eye(10, 784), y_train=np.arange(10))
+    path = tmp_path / "run.toml"
+    path.write_text('network.preset = "fashion-cnn"\ndata.name = "own.npz"\n')
+    config, _ = resolve(str(path), {})
+    assert config.chip.network == Network.preset("fashion-cnn")
+    config, _ = resolve(str(path), {"network": {"sizes": [784, 10]}})
+    assert str(config.chip.network) == "784-10"
 
 
 def test_rule_and_mode_choose_the_preset():

@@ -35,6 +35,13 @@ NETS = {
         input_shape=(1, 8, 9),
     ),
 }  # fmt: skip
+# convolutions with one place, narrower than what they read: by their stride, at its corner, and with a margin
+for name, kernel, more, shape in (
+    ("stride", (3, 3), {"stride": 2}, (2, 4, 4)), ("tall", (3, 1), {"stride": 4}, (2, 3, 4)),
+    ("margin", (1, 4), {"stride": 4, "padding": 1}, (2, 2, 4)),
+):  # fmt: skip
+    one = am.Conv2d(2, 5, kernel, activation="tanh", **more)
+    NETS[f"one place, {name}"] = am.Network([one, am.Dense(5, 3, "linear")], input_shape=shape, **SOFT)
 DISCRETE = {name: options for name, options in EVERY.items() if options.get("mode") != "analog"}
 
 

@@ -395,6 +395,7 @@ def test_tables():
         ({"n_in": 2, "n_out": 0}, "n_out = 0: must be at least 1"),
         ({"n_in": 2, "n_out": 1, "activation": "x"}, "activation = 'x': must be one of"),
         ({"n_in": 2, "n_out": 1, "kernel": 3}, "kernel: unknown key"),
+        ({"type": ["conv2d"], "c_in": 1, "c_out": 1}, "type = ['conv2d']: must be one of dense, conv2d"),
         ({"type": "conv", "n_in": 2, "n_out": 1}, "type = 'conv': must be one of dense, conv2d"),
         (5, "array of tables"),
     ],
