@@ -18,9 +18,11 @@ Shape = tuple[int, ...]  # (channels, height, width) of a picture, (n,) of a vec
 
 def _pair(value: Any) -> Any:
     """A kernel's (height, width); one number: both."""
-    if isinstance(value, list | tuple):
-        return tuple(value)
-    return (value, value)
+    if not isinstance(value, list | tuple):
+        return (value, value)
+    if len(value) != 2:
+        raise ValueError("must be one number, or a height and a width")
+    return tuple(value)
 
 
 def _picture(shape: Shape, layer: str) -> tuple[int, int, int]:
@@ -29,10 +31,10 @@ def _picture(shape: Shape, layer: str) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _places(size: int, window: int, stride: int, layer: str) -> int:
+def _places(size: int, window: int, stride: int, layer: str, way: str) -> int:
     if window > size:
         raise ValueError(
-            f"layers do not fit: the window of {layer} is {window} wide, and what comes before gives {size}"
+            f"layers do not fit: the window of {layer} is {window} {way}, and what comes before gives {size}"
         )
     return (size - window) // stride + 1
 
@@ -148,8 +150,8 @@ class Conv2d(Settings):
                 f"layers do not fit: what comes before gives {channels} channels, and the next has c_in = {self.c_in}"
             )
         around = 2 * self.padding
-        high = _places(height + around, self.kernel[0], self.stride, str(self))
-        return self.c_out, high, _places(width + around, self.kernel[1], self.stride, str(self))
+        high = _places(height + around, self.kernel[0], self.stride, str(self), "high")
+        return self.c_out, high, _places(width + around, self.kernel[1], self.stride, str(self), "wide")
 
     def __str__(self) -> str:
         high, wide = self.kernel
@@ -174,8 +176,8 @@ class Pool(Settings):
     def shape_after(self, shape: Shape) -> Shape:
         """What it makes of an input of this shape; ValueError where it does not fit."""
         channels, height, width = _picture(shape, str(self))
-        high = _places(height, self.size, self.step, str(self))
-        return channels, high, _places(width, self.size, self.step, str(self))
+        high = _places(height, self.size, self.step, str(self), "high")
+        return channels, high, _places(width, self.size, self.step, str(self), "wide")
 
     def __str__(self) -> str:
         return f"{self.kind[:3]}{self.size}" + f"/{self.stride}" * (self.stride not in (None, self.size))

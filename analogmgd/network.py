@@ -16,7 +16,9 @@ Cost = Literal["mse", "cross-entropy"]
 
 
 def _shape(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+    if value is not None and (not isinstance(value, list | tuple) or len(value) != 3):
+        raise ValueError("must be channels, height and width")
+    return value if value is None else tuple(value)
 
 
 def _made(value: Any) -> Any:
@@ -148,7 +150,7 @@ class Network(Settings):
         layers = values.pop("layers", None)
         if not isinstance(layers, list) or not all(isinstance(row, dict) for row in layers):
             raise ConfigError("network: needs sizes (a list of widths) or layers (an array of tables)")
-        return cls([_layer(dict(row)) for row in layers], **values)
+        return cls([_layer(dict(row), k) for k, row in enumerate(layers)], **values)
 
     @model_serializer
     def _table(self) -> dict[str, Any]:
@@ -222,6 +224,15 @@ class Network(Settings):
         return [math.prod(shape[1:]) for layer, shape in shapes if isinstance(layer, Dense | Conv2d)]
 
     @property
+    def cells(self) -> int:
+        """Numbers between its layers in one evaluation, with the margins of padded ones, and some for each layer."""
+        count = 0
+        for layer, shape in zip(self.layers, self.shapes, strict=False):
+            around = 2 * layer.padding if isinstance(layer, Conv2d) else 0
+            count += math.prod((shape[0], *(n + around for n in shape[1:]))) + 200
+        return count + self.n_out + 200
+
+    @property
     def n_neurons(self) -> int:
         """Number of neurons, inputs not counted: one for each column of an array."""
         return sum(layer.columns for layer in self.arrays)
@@ -231,18 +242,20 @@ class Network(Settings):
         return "-".join([first, *(str(layer) for layer in self.layers)])
 
 
-def _layer(row: dict[str, Any]) -> Layer:
-    """A layer from its TOML table."""
+def _layer(row: dict[str, Any], k: int) -> Layer:
+    """Layer k, counted from 0, from its TOML table."""
     from .errors import ConfigError
 
     kind = row.pop("type", "dense")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ConfigError(f"network.layers.type = {short(kind)}: must be one of {', '.join(KINDS)}")
+        raise ConfigError(f"network.layers[{k}].type = {short(kind)}: must be one of {', '.join(KINDS)}")
     try:
         return KINDS[kind](**row)
+    except ConfigError as error:
+        raise ConfigError(f"network.layers[{k}]{str(error).removeprefix('layer')}") from None
     except TypeError:
-        needs = {"dense": "n_in and n_out", "conv2d": "c_in and c_out"}[kind]
-        raise ConfigError(f"network.layers: a {kind} layer needs {needs}") from None
+        needs = {"dense": "n_in and n_out", "conv2d": "c_in and c_out"}[kind]  # the others need nothing
+        raise ConfigError(f"network.layers[{k}]: a {kind} layer needs {needs}") from None
 
 
 NETWORKS: dict[str, tuple[list[Layer], tuple[int, int, int] | None]] = {

@@ -271,15 +271,19 @@ class Plan:
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
         if self.kind == "ensemble" and self.chip.network.pictures:
-            neurons += 3 * sum(math.prod(shape) + 200 for shape in self.chip.network.shapes)
+            neurons += 3 * self.chip.network.cells
             neurons += 2 * self.chip.network.column_reads * self.chip.device.noisy_reads
         if self.kind == "columns":
             rows += 8 + 16  # signs, and the weights of a layer for each lane
-            neurons += 32 * sum(math.prod(shape) + 200 for shape in self.chip.network.shapes)
-            neurons += 20 * self.rule.batch
+            neurons += 32 * self.chip.network.cells
         shared = scratch_bytes(self.chip) // WIDTH if self.wired else 0
-        bits = 4 * self.rule.batch + self.n_params // 8
-        return (rows * self.n_params + neurons) * self.dtype.itemsize + bits + shared + 200
+        bits = self.n_params // 8
+        return (rows * self.n_params + neurons) * self.dtype.itemsize + bits + shared + self.bytes_of_batch + 200
+
+    @property
+    def bytes_of_batch(self) -> int:
+        """The part of `bytes_per_chip` that grows with the batch."""
+        return self.rule.batch * (4 + (20 * self.dtype.itemsize if self.kind == "columns" else 0))
 
     def evaluations(self, n: int) -> float:
         """Network evaluations of the first n steps, baselines included, in units of step_time."""

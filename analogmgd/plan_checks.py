@@ -35,6 +35,10 @@ def check_data(chip: Chip, data: Dataset) -> None:
             f"network has {net.n_out} outputs but data set {data.name} has {data.n_out} targets: "
             f"use a network that ends with {data.n_out}"
         )
+    image = data.image_shape if data.image_shape is None or len(data.image_shape) == 3 else (1, *data.image_shape)
+    if net.pictures and image is not None and image != net.shapes[0]:
+        raise ConfigError(f"network.input_shape = {list(net.shapes[0])}: must be {list(image)}, channels, height and "
+                          f"width of the pictures of data set {data.name}")  # fmt: skip
 
 
 def check_faults(chip: Chip) -> None:
@@ -106,7 +110,7 @@ def check_element(plan: Plan) -> None:
 def check_memory(plan: Plan) -> None:
     """What the chips take must be free."""
     chips, free = len(plan.run.chip_ids), psutil.virtual_memory().available
-    lanes = 1 if plan.kind == "rows" else WIDTH  # lanes are taken by the vector
+    lanes = WIDTH if plan.kind == "ensemble" else 1  # lanes are taken by the vector
     need = -(-chips // lanes) * lanes * plan.bytes_per_chip
     if need <= 0.8 * free:
         return
@@ -114,7 +118,7 @@ def check_memory(plan: Plan) -> None:
     most = int(0.8 * free) // plan.bytes_per_chip // lanes * lanes
     if most:
         raise ConfigError(f"run.chips = {chips}: {size}: use at most {most} chips of this network")
-    key = "rule.batch" if 4 * plan.rule.batch > plan.bytes_per_chip // 2 else "network"
+    key = "rule.batch" if plan.bytes_of_batch > plan.bytes_per_chip // 2 else "network"
     value = plan.rule.batch if key == "rule.batch" else f"{plan.chip.network} with {plan.n_params} parameters"
     raise ConfigError(f"{key} = {value}: {size}, even for one chip: use a smaller one")
 

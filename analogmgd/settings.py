@@ -38,6 +38,8 @@ def _limits(error: Any) -> str:
     ):
         if kind == name:
             return f"{words} {next(iter(context.values())):g}"
+    if kind == "too_short":
+        return f"must have at least {context['min_length']}"
     message = str(error["msg"]).removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
 
@@ -57,7 +59,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
 def some_of(known: list[str], word: str) -> str:
     """The names, or where they are many those that are most like a word."""
     if len(known) <= MANY:
-        return ", ".join(known)
+        return ", ".join(known) or "none"
     likely = difflib.get_close_matches(word, known, n=MANY, cutoff=0.0)
     return ", ".join(sorted(likely)) + f" and {len(known) - MANY} more"
 

@@ -6,7 +6,7 @@
 A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
 the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
 Seeds are run one after another; the file is written anew with every row, so that what there is of a run that was
-stopped can be read. --add keeps the finished runs of a file of the same recipe, data and number of steps. --compare
+stopped can be read. --add keeps the finished runs of a file of the same recipes, data and number of steps. --compare
 also trains the recipe of backpropagation beside it (NAME-backprop.toml), with the same seeds. Writes cnn_NAME.json and
 .png: medians and ranges over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of
 the named step times would take, baselines counted, beside the time backpropagation took on this machine to the same
@@ -35,6 +35,7 @@ from analogmgd.chip import TIME_SCALES
 from analogmgd.config import Config
 from analogmgd.data import Dataset, load_dataset
 from analogmgd.engine import Engine, thread_count
+from analogmgd.errors import AnalogMGDError
 from analogmgd.merge import RowPlan, Rows
 from analogmgd.plan import Plan
 from analogmgd.train import settle
@@ -174,8 +175,8 @@ def duration(seconds: float | None) -> str:
 
 def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
     """Take over the runs of an earlier file of the same recipe, data and length."""
-    for key in ("recipe", "data_sha256", "steps"):
-        if before[key] != result[key]:
+    for key in ("recipe", "backprop recipe", "data_sha256", "steps"):
+        if before.get(key, result[key]) != result[key]:
             raise SystemExit(f"{path}: made with another {key}; give another folder (-o) or leave out --add")
     result |= {kind: before[kind] for kind in ("runs", "backprop") if kind in before}
 
@@ -218,15 +219,38 @@ def show(result: dict[str, Any]) -> None:
             print(f"{name}: {[f'{100 * a:.2f} %' for a in accuracy]}, {about}")
 
 
+def positive(kind: type, least: float) -> Callable[[str], Any]:
+    """A reader of numbers, for argparse."""
+
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not (least <= value < float("inf")):
+            raise argparse.ArgumentTypeError(f"{text}: must be at least {least:g}")
+        return value
+
+    read.__name__ = kind.__name__
+    return read
+
+
 def main() -> None:
     """Train, save, draw, print."""
+    try:
+        run()
+    except (AnalogMGDError, OSError) as error:
+        raise SystemExit(str(error)) from None
+
+
+def run() -> None:
+    """The same, with errors."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path, metavar="RECIPE.toml")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, metavar="M", help="of a run, instead of the recipe's run.steps")
-    length.add_argument("--steps", type=int, metavar="N")
-    parser.add_argument("--seed", type=int, nargs="+", metavar="S", help="default: the recipe's run.seed")
-    parser.add_argument("--threads", type=int, metavar="T")
+    length.add_argument(
+        "--minutes", type=positive(float, 1e-3), metavar="M", help="of a run, instead of the recipe's run.steps"
+    )
+    length.add_argument("--steps", type=positive(int, 1000), metavar="N")
+    parser.add_argument("--seed", type=positive(int, 0), nargs="+", metavar="S", help="default: the recipe's run.seed")
+    parser.add_argument("--threads", type=positive(int, 1), metavar="T")
     parser.add_argument("--add", action="store_true", help="keep the runs of other seeds in the file of results")
     parser.add_argument("--compare", action="store_true", help="train by backpropagation, too")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
@@ -236,7 +260,8 @@ def main() -> None:
     options = parser.parse_args()
     config = Config.from_toml(options.recipe.read_text())
     data = load_dataset(config.data["name"], data_dir=options.data_dir)
-    threads, seeds, name = thread_count(options.threads), options.seed or [config.run.seed], options.recipe.stem
+    threads, name = thread_count(options.threads), options.recipe.stem
+    seeds = list(dict.fromkeys(options.seed or [config.run.seed]))
     steps = options.steps or config.run.steps
     if options.minutes:
         steps = max(1000, round(60 * options.minutes * pace(config, data, threads)))
@@ -245,6 +270,8 @@ def main() -> None:
         "name": name, "machine": machine(threads), "data": data.source, "data_sha256": data.fingerprint(),
         "recipe": options.recipe.read_text(), "steps": steps, "runs": [],
     }  # fmt: skip
+    against = options.recipe.with_name(f"{name}-backprop.toml")
+    result["backprop recipe"] = against.read_text() if against.exists() else None
     about = {"commit": result["machine"]["commit"], "threads": threads, "loaded": options.loaded, "note": options.note}
     if options.add and path.exists():
         add(result, json.loads(path.read_text()), path)
@@ -271,7 +298,7 @@ def main() -> None:
 
     train("runs", config, steps)
     if options.compare:
-        other = Config.from_toml(options.recipe.with_name(f"{name}-backprop.toml").read_text())
+        other = Config.from_toml(against.read_text())
         train("backprop", other, other.run.steps)
     show(result)
 

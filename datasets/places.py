@@ -1,5 +1,6 @@
 """Where the files of a data set are looked for, what is done about files that are not the official ones."""
 
+import gzip
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -175,6 +176,8 @@ def damage(path: Path) -> Iterator[None]:
         yield
     except (DataError, MemoryError):
         raise
+    except gzip.BadGzipFile as error:
+        raise DataError(f"{path} is damaged: {short(error, 200)}") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {short(error.strerror or error, 200)}") from None
     except Exception as error:  # a damaged file can fail anywhere in gzip, tarfile, zlib, in any way

@@ -78,6 +78,10 @@ OPTIONS = [
     ("--device pcm2", "device.name = 'pcm2'", "known: ideal"),
     ("--device reram-sbb", "device.name = 'reram-sbb'", "did you mean reram-sb?"),
     ("--levels 1", "device.levels = 1", "at least 2"),
+    ("--network fashion", "--network 'fashion'", "widths from input to output, such as 49-4-4, or one of fashion-cnn"),
+    ("--network fashion-cnn", "network takes 784 inputs", "has 2"),
+    ("--set network.preset=fashion", "network.preset = 'fashion'", "known: fashion-cnn"),
+    ("--network fashion-cnn --activation tanh", "network.activation = 'tanh'", "goes with sizes"),
     # wires
     ("--set wires.row=-1", "wires.row = -1", "at least 0"),
     ("--set wires.row=1 --set wires.sense=-5", "wires.sense = -5", "at least 0"),

@@ -103,11 +103,11 @@ def test_a_run_that_is_stopped_leaves_its_rows(program, tmp_path, monkeypatch):
     class Bar(module.tqdm):
         def update(self, n=1):
             if n > 0:
-                raise OSError("stopped")
+                raise RuntimeError("stopped")
 
     monkeypatch.setattr(module, "tqdm", Bar)
     monkeypatch.setattr(sys, "argv", ["cnn.py", str(tmp_path / "xor.toml"), "--threads", "1", "-o", str(tmp_path)])
-    with pytest.raises(OSError, match="stopped"):
+    with pytest.raises(RuntimeError, match="stopped"):
         module.main()
     run = json.loads((tmp_path / "cnn_xor.json").read_text())["runs"][0]
     assert run["status"] == "running"

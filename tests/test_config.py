@@ -392,7 +392,12 @@ def test_tables():
     ("row", "said"),
     [
         ({"n_in": 2}, "needs n_in and n_out"),
-        ({"n_in": 2, "n_out": 0}, "n_out = 0: must be at least 1"),
+        ({"n_in": 2, "n_out": 0}, "network.layers[0].n_out = 0: must be at least 1"),
+        (
+            {"type": "conv2d", "c_in": 1, "c_out": 1, "kernel": [3, 3, 3]},
+            "[0].kernel = [3, 3, 3]: must be one",
+        ),
+        ({"type": "flatten", "n": 1}, "[0].n: unknown key; allowed: none"),
         ({"n_in": 2, "n_out": 1, "activation": "x"}, "activation = 'x': must be one of"),
         ({"n_in": 2, "n_out": 1, "kernel": 3}, "kernel: unknown key"),
         ({"type": ["conv2d"], "c_in": 1, "c_out": 1}, "type = ['conv2d']: must be one of dense, conv2d"),
@@ -402,6 +407,23 @@ def test_tables():
 )
 def test_layers_of_a_network(row, said):
     assert said in one_line(lambda: am.Config.from_tables({"network": {"layers": [row]}, "data": {"name": "x"}}))
+
+
+def test_pictures_that_do_not_fit():
+    conv = am.Conv2d(1, 1, (7, 2))
+    for shape, said in (
+        ((1, 6, 9), "the window of conv7x2:1 is 7 high, and what comes before gives 6"),
+        ((1, 9, 1), "the window of conv7x2:1 is 2 wide, and what comes before gives 1"),
+        ((9, 9), "network.input_shape = (9, 9): must be channels, height and width"),
+    ):
+        assert said in one_line(lambda s=shape: am.Network([conv, am.Dense(1, 1)], input_shape=s))
+    assert "network.layers = []: must have at least 1" in one_line(lambda: am.Network([]))
+    net = am.Network([am.AvgPool2d(1), am.Dense(36, 2)], input_shape=(6, 6, 1))
+    x, y = np.zeros((3, 6, 6)), np.eye(2)[[0, 1, 0]]
+    for images in (x, x[:, None]):
+        said = one_line(lambda images=images: am.train(net, am.Dataset(images, y), am.MGD(), steps=1))
+        assert "network.input_shape = [6, 6, 1]: must be [1, 6, 6], channels, height and width" in said
+    assert am.train(net, am.Dataset(x.reshape(3, 36), y), am.MGD(), steps=1).status == "complete"
 
 
 def test_text_that_is_not_toml(tmp_path):
@@ -594,6 +616,16 @@ def test_public_names_are_there():
         _ = am.Resistor
 
 
+WIDE_MARGIN = {
+    "input_shape": [1024, 1, 1],
+    "layers": [
+        {"type": "conv2d", "c_in": 1024, "c_out": 1, "kernel": 1, "padding": 1024},
+        {"type": "maxpool2d", "size": 1024},
+        {"n_in": 4, "n_out": 2},
+    ],
+}
+
+
 @pytest.mark.parametrize(
     ("tables", "parts"),
     [
@@ -603,12 +635,20 @@ def test_public_names_are_there():
         ({"rule": {"batch": 10**12}, "run": {"chips": 1}}, ["rule.batch = 1000000000000", "GB"]),
         ({"network": {"sizes": [2, 10**6, 10**6, 1]}, "run": {"chips": 1}}, ["network = 2-1000000-1000000-1", "GB"]),
         ({"run": {"chips": 4 * 10**9}}, ["run.chips = 4000000000", "GB", "at most"]),
+        ({"network": WIDE_MARGIN, "run": {"chips": 1}}, ["network = 1024x1x1-conv", "GB"]),
+        (
+            {"network": WIDE_MARGIN, "run": {"chips": 1}, "rule": {"type": "backprop"}},
+            ["network = 1024x1x1-conv", "GB"],
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_before_it_is_taken(tables, parts):
     base = {"network": {"sizes": [2, 2, 1]}, "data": {"name": "parity"}}
     config = am.Config.from_tables(base | tables)
-    message = one_line(lambda: am.run_config(config, am.load_dataset("parity")))
+    data = am.load_dataset("parity")
+    if config.chip.network.pictures:
+        data = am.Dataset(np.zeros((2, 1024)), np.eye(2))
+    message = one_line(lambda: am.run_config(config, data))
     assert all(part in message for part in parts), message
 
 

@@ -511,7 +511,7 @@ ROWS = {f"{perturbation} discrete in rows": RULES[f"{perturbation} discrete"] fo
 @pytest.fixture
 def small_nets_in_rows(request):
     """The kernels of large networks, for small ones, with teams of threads; pictures of ideal chips in columns."""
-    if "in rows" not in request.node.name and "of pictures" not in request.node.name:
+    if not any(word in request.node.name for word in ("in rows", "of pictures")):
         yield
         return
     with (
@@ -522,24 +522,37 @@ def small_nets_in_rows(request):
         yield
 
 
-@pytest.mark.usefixtures("small_nets_in_rows")
-@pytest.mark.parametrize("rule", RULES | ROWS | PICTURES)
-@settings(
-    max_examples=12,
-    deadline=None,
-    derandomize=True,
-    database=None,
-    suppress_health_check=[
+ANY = {
+    "deadline": None,
+    "derandomize": True,
+    "database": None,
+    "suppress_health_check": [
         HealthCheck.too_slow,
         HealthCheck.data_too_large,
         HealthCheck.large_base_example,
         HealthCheck.function_scoped_fixture,  # sets what holds for all examples
     ],
-)
+}
+
+
+@pytest.mark.usefixtures("small_nets_in_rows")
+@pytest.mark.parametrize("rule", RULES | ROWS)
+@settings(max_examples=12, **ANY)
 @given(data=st.data())
 def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
-    kinds = picture_networks() if rule in PICTURES else networks()
-    case = data.draw(cases((RULES | ROWS | PICTURES)[rule], kinds), label="case")
+    check_bits(data, data.draw(cases((RULES | ROWS)[rule]), label="case"))
+
+
+@pytest.mark.usefixtures("small_nets_in_rows")
+@pytest.mark.parametrize("rule", PICTURES)
+@settings(max_examples=5, **ANY)  # their kernels take long to compile
+@given(data=st.data())
+def test_the_bits_of_networks_of_pictures_do_so_too(rule, data):
+    check_bits(data, data.draw(cases(PICTURES[rule], picture_networks()), label="case"))
+
+
+def check_bits(data, case):
+    """The same bits however a case is run."""
     ids = data.draw(chip_ids(), label="chips")
     steps = case.run["steps"]
     every = data.draw(st.integers(1, steps + 2), label="record_every")

@@ -105,7 +105,7 @@ def images(folder, data):
         (idx(IMAGES[:, :27]), "shape (12, 27, 28); expected (n, 28, 28)"),
         (idx(IMAGES[:0]), "n at least 1"),
         (gzip.compress(idx(IMAGES))[:-9], "end-of-stream"),
-        (gzip.compress(idx(IMAGES))[:-8] + b"12345678", "CRC"),
+        (gzip.compress(idx(IMAGES))[:-8] + b"12345678", "is damaged: CRC"),
         (gzip.compress(idx(IMAGES)[:-1]), "is truncated"),
         (gzip.compress(idx(IMAGES) + b"\0"), "is too long"),
         (gzip.compress(idx(IMAGES)[:9]), "ends within its header"),

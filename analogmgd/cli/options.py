@@ -34,16 +34,23 @@ def toml_value(text: str) -> Any:
 
 
 def widths(text: str) -> Any:
-    """`49-4-4` as a list of widths.
+    """`49-4-4` as a list of widths; a name of a network as it is.
 
-    >>> widths("49-4-4"), widths("[2, 2, 1]")
-    ([49, 4, 4], [2, 2, 1])
+    >>> widths("49-4-4"), widths("[2, 2, 1]"), widths("fashion-cnn")
+    ([49, 4, 4], [2, 2, 1], 'fashion-cnn')
     """
+    from analogmgd.network import NETWORKS
+
+    if text in NETWORKS:
+        return text
     if text.startswith("["):
         return toml_value(text)
     parts = text.replace("x", "-").split("-")
     if len(parts) < 2 or not all(p.isascii() and p.isdigit() and len(p) < 19 for p in parts):
-        raise ConfigError(f"--network {text!r}: expected widths from input to output, such as 49-4-4")
+        names = ", ".join(NETWORKS)
+        raise ConfigError(
+            f"--network {text!r}: expected widths from input to output, such as 49-4-4, or one of {names}"
+        )
     return [int(p) for p in parts]
 
 
@@ -92,7 +99,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting("--data-dir", "data.data_dir", "DIR", "folder of fashion_mnist's or cifar10's files", str),
     ),
     "Network": (
-        Setting("--network", "network.sizes", "N-N-N", "widths from input to output, such as 49-4-4", widths),
+        Setting("--network", "network.sizes", "N-N-N", "widths such as 49-4-4, or a name such as fashion-cnn", widths),
         Setting("--activation", "network.activation", "WORD", "sigmoid, tanh, relu, linear"),
         Setting("--output-activation", "network.output", "WORD", "of the last layer, where it is another"),
         Setting("--cost", "network.cost", "WORD", "mse, cross-entropy"),
@@ -148,7 +155,7 @@ def known_keys() -> list[str]:
     from analogmgd.wires import Wires
 
     parts: dict[str, Iterable[str]] = {
-        "network": ["sizes", "activation", "output", *Network.model_fields],
+        "network": [*Network.also, *Network.model_fields],
         "device": Device.model_fields,
         "wires": Wires.model_fields,
         "neuron": Neuron.model_fields,
@@ -197,7 +204,9 @@ def overrides(given: dict[str, Any], assignments: Iterable[str], record: Iterabl
     for setting in (s for group in SETTINGS.values() for s in group):
         text = given.get(setting.argument)
         if text is not None:
-            found[setting.key] = setting.parse(text)
+            value = setting.parse(text)
+            named = setting.flag == "--network" and isinstance(value, str)
+            found["network.preset" if named else setting.key] = value
     names = [name.strip() for text in record for name in text.split(",") if name.strip()]
     if names:
         found["run.record"] = names
