@@ -1,6 +1,6 @@
 """How the recipes were found: a model of training by MGD that is some forty times as fast as emulating it.
 
-    python bench/cnn_model.py [--net NET] [--quick] [--jobs N] [--data-dir DIR] [-o DIR]
+    python bench/cnn_model.py [--net NET] [--quick] [--jobs N] [-o DIR]
 
 G, averaged over a window of K steps that show S samples, each for K/S steps with independent random signs, is
 
@@ -14,7 +14,7 @@ higher orders in the amplitude, the other covariances of G (1/K of what is kept)
 size of the error at the outputs, |softmax - target|, times a factor that is measured on one window in 25.
 
 Accuracy is on 5,000 training pictures left out of the training, so no choice was made on the test set. A setting is
-kept or dropped by one run (seed 1). Needs PyTorch. Writes cnn_model.json and .png; a run of bench/cnn.py is the proof.
+kept or dropped by one run (seed 1). Needs PyTorch; ANALOGMGD_DATA is the folder of the data. Writes cnn_model.json and .png; a run of bench/cnn.py is the proof.
 """
 
 from __future__ import annotations
@@ -121,19 +121,19 @@ class Model:
         return theta
 
 
-def pictures(net: str, data_dir: str | None) -> tuple[np.ndarray, np.ndarray]:
+def pictures(net: str) -> tuple[np.ndarray, np.ndarray]:
     """Training pictures float32 and labels."""
-    data = am.load_dataset(DATA[net], data_dir=data_dir)
+    data = am.load_dataset(DATA[net])
     return data.inputs("train", np.float32).reshape(-1, *SHAPES[net]), data.labels("train")
 
 
-def trained(s: Setting, data_dir: str | None) -> dict[str, Any]:
+def trained(s: Setting) -> dict[str, Any]:
     """One run: accuracy and cost of the pictures held out, ROWS times."""
     import torch
 
     torch.set_num_threads(1)
     model = Model(s.net)
-    images, labels = (torch.tensor(a) for a in pictures(s.net, data_dir))
+    images, labels = (torch.tensor(a) for a in pictures(s.net))
     images = 2 * images - 1 if s.centred else images
     held, held_labels = images[-HELD_OUT:], labels[-HELD_OUT:]
     images, labels = images[:-HELD_OUT], labels[:-HELD_OUT]
@@ -246,12 +246,11 @@ def main() -> None:
     parser.add_argument("--net", choices=list(DATA), help="only this network")
     parser.add_argument("--quick", action="store_true", help="two short runs")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
-    parser.add_argument("--data-dir", metavar="DIR", help="folder of the data sets")
     parser.add_argument("-o", type=Path, default=RESULTS, metavar="DIR", help="folder of the results")
     options = parser.parse_args()
     settings = [s for s in grid(options.quick) if options.net in (None, s.net)]
     with ProcessPoolExecutor(options.jobs) as pool:
-        jobs = [pool.submit(trained, s, options.data_dir) for s in settings]
+        jobs = [pool.submit(trained, s) for s in settings]
         runs = [job.result() for job in tqdm(jobs, file=sys.stderr, disable=None)]
     result = {"machine": machine(1), "held out": HELD_OUT, "runs": runs}
     save("cnn_model", result, options.o)
