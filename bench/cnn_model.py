@@ -14,7 +14,8 @@ higher orders in the amplitude, the other covariances of G (1/K of what is kept)
 size of the error at the outputs, |softmax - target|, times a factor that is measured on one window in 25.
 
 Accuracy is on 5,000 training pictures left out of the training, so no choice was made on the test set. A setting is
-kept or dropped by one run (seed 1). Needs PyTorch; ANALOGMGD_DATA is the folder of the data. Writes cnn_model.json and .png; a run of bench/cnn.py is the proof.
+kept or dropped by one run (seed 1). Needs PyTorch; ANALOGMGD_DATA is the folder of the data. Writes cnn_model.json and
+.png; a run of bench/cnn.py is the proof.
 """
 
 from __future__ import annotations

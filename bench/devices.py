@@ -6,7 +6,8 @@
 device). For each device tau_theta and then eta are tried on 16 chips of another seed; what is shown is the accuracy of
 64 chips on the test set, each with devices of its own, all scaled so that a nominal w of 1 (of pcm 2, the end of its
 range) is a theta of 2. Devices with 1/f noise, which take long, have a tenth of the steps and 16 chips. --short tries
-one eta with two values of tau_theta; --only keeps what there is of the other devices.
+one eta with two values of tau_theta; --only keeps what there is of the other devices. The choice is made with other
+starts and devices, but on the same test pictures.
 Written to the chip: the parameters that backpropagation finds on the ideal network, clipped to what each device
 can hold, with its write noise; nothing is corrected after it. Both: from there trained on the chip with a tenth of
 eta. Makes bench/results/devices_digits.json and .png.
