@@ -21,9 +21,10 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
 # name -> module of this package, line of the help. The command has the name of the attribute, "-" as "_".
 COMMANDS = {
     "train": ("train", "Train an ensemble of emulated chips and keep a trace."),
-    "info": ("traces", "Say what a trace holds."),
-    "plot": ("traces", "Draw a trace: learning curves with their spread over the chips."),
-    "export": ("traces", "Write a trace as CSV, NumPy or Parquet files."),
+    "sweep": ("sweep", "Train ensembles of chips at many points of settings."),
+    "info": ("traces", "Say what a trace or a sweep holds."),
+    "plot": ("traces", "Draw a trace, or a sweep."),
+    "export": ("traces", "Write a trace or a sweep as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
     "devices": ("devices", "List device presets, show or draw one, or fit one of your own."),
     "bench": ("bench", "Measure the speed beside JAX, PyTorch and NumPy doing the same."),

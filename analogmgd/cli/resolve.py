@@ -77,8 +77,11 @@ def named_data(table: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, 
     return data, table
 
 
-def read_source(source: str) -> tuple[Tables, Path | None]:
-    """The tables a data set's name, a data file or a TOML file stands for; the TOML file's path, if it is one."""
+def read_source(source: str, sweeps: bool = False) -> tuple[Tables, Path | None]:
+    """The tables a data set's name, a data file or a TOML file stands for; the TOML file's path, if it is one.
+
+    sweeps : a table [sweep] may be there
+    """
     if Path(source).suffix.lower() != ".toml":
         return {"data": {"name": source}}, None
     try:
@@ -87,7 +90,7 @@ def read_source(source: str) -> tuple[Tables, Path | None]:
         raise
     except ValueError as error:  # a number of thousands of digits
         raise ConfigError(f"{source} is not valid TOML: {error}") from None
-    check_tables(tables)
+    check_tables({name: table for name, table in tables.items() if not (sweeps and name == "sweep")})
     return tables, Path(source)
 
 
@@ -98,21 +101,40 @@ def with_own_device(given: Tables) -> Tables:
     return {**given, "device": overlay({"device": table}, {"device": changes})["device"]}
 
 
-def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
-    """The configuration of `source` with the command line's tables on top, and its data.
+class Source:
+    """What a run is made from: a data set's name, a data file or a TOML file; read once.
 
-    Raises:
-        ConfigError: one line naming the key, the value, and what is allowed.
+    sweep : the table [sweep] of the TOML file, empty where there is none
     """
-    tables, toml = read_source(source)
-    if is_file(given.get("device", {}).get("name")):  # it replaces what the file of the run says
-        given = with_own_device(given)
-        tables = {name: table for name, table in tables.items() if name != "device"}
-    tables = overlay(tables, given)
-    data, tables["data"] = named_data(tables.get("data", {}), toml.parent if toml else None)
-    rule = tables.get("rule", {})
-    base = preset(data, rule=rule.get("type", "mgd"), mode=rule.get("mode", "discrete"))
-    return Config.from_tables(overlay(base, tables)), data
+
+    def __init__(self, source: str, sweeps: bool = False) -> None:
+        self._tables, self._toml = read_source(source, sweeps)
+        self.sweep = dict(self._tables.pop("sweep", {}))
+        self._data: dict[str, tuple[Dataset, dict[str, Any]]] = {}
+
+    def config(self, given: Tables) -> tuple[Config, Dataset]:
+        """The configuration with the tables of the command line on top, and its data.
+
+        Raises:
+            ConfigError: one line naming the key, the value, and what is allowed.
+        """
+        tables = self._tables
+        if is_file(given.get("device", {}).get("name")):  # it replaces what the file of the run says
+            given = with_own_device(given)
+            tables = {name: table for name, table in tables.items() if name != "device"}
+        tables = overlay(tables, given)
+        key = repr(tables.get("data", {}))
+        if key not in self._data:
+            self._data[key] = named_data(tables.get("data", {}), self._toml.parent if self._toml else None)
+        data, tables["data"] = self._data[key]
+        rule = tables.get("rule", {})
+        base = preset(data, rule=rule.get("type", "mgd"), mode=rule.get("mode", "discrete"))
+        return Config.from_tables(overlay(base, tables)), data
+
+
+def resolve(source: str, given: Tables) -> tuple[Config, Dataset]:
+    """The configuration of `source` with the command line's tables on top, and its data; see `Source`."""
+    return Source(source).config(given)
 
 
 def default_trace(config: Config) -> str:

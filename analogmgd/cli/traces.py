@@ -41,6 +41,19 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 force_option = click.option("--force", is_flag=True, help="Replace what is there.")
 
 
+def is_sweep(path: str) -> bool:
+    """Whether a file is a sweep's and no trace."""
+    import h5py  # type: ignore[import-untyped]
+
+    from analogmgd.sweep_file import FORMAT
+
+    try:
+        with h5py.File(path, "r") as file:
+            return bool(file.attrs.get("format") == FORMAT)
+    except OSError:
+        return False
+
+
 @contextmanager
 def opened(path: str) -> Iterator[Trace]:
     """A trace to read; a file that is none is wrong usage."""
@@ -59,7 +72,19 @@ def opened(path: str) -> Iterator[Trace]:
 @click.option("--config", "show_config", is_flag=True, help="Print the run's configuration as TOML.")
 @json_option
 def info(file: str, show_config: bool, as_json: bool) -> None:
-    """Say what a trace holds and what became of the run; also while it runs."""
+    """Say what a trace holds and what became of the run, also while it runs; or what a sweep holds."""
+    if is_sweep(file):
+        from analogmgd.sweep_file import SweepFile
+
+        from .sweep import table, text
+
+        with SweepFile(file) as sweep:
+            if show_config:
+                click.echo(sweep.config, nl=False)
+            else:
+                rows = table(sweep)
+                print_json({"points": rows}) if as_json else click.echo(text(sweep, rows))
+        return
     with opened(file) as trace:
         if as_json:
             print_json(full_info(trace))
@@ -140,11 +165,23 @@ def planned_steps(trace: Trace) -> int | None:
 @click.command(epilog=PLOT_EPILOG)
 @trace_argument
 @click.option("-o", "--out", metavar="PICTURE", help="A .png, .pdf or .svg; by default FILE.png.")
+@click.option("--x", metavar="KEY", help="Sweeps: the varied key of the horizontal axis.")
 @force_option
 @json_option
-def plot(file: str, out: str | None, force: bool, as_json: bool) -> None:
+def plot(file: str, out: str | None, x: str | None, force: bool, as_json: bool) -> None:
     """Draw a trace: learning curves with their spread over the chips, and what else it holds."""
     target = Path(out) if out else Path(file).with_suffix(".png")
+    if is_sweep(file):
+        from analogmgd.plot_sweep import plot_sweep
+        from analogmgd.sweep_file import SweepFile
+
+        refuse_existing(target, force)
+        with SweepFile(file) as sweep:
+            plot_sweep(sweep, target, x)
+        print_json({"picture": str(target)}) if as_json else click.echo(f"wrote {target}")
+        return
+    if x is not None:
+        raise ConfigError("--x is for sweeps")
     with opened(file) as trace:
         refuse_existing(target, force)
         from analogmgd.plot import plot_trace
@@ -168,10 +205,17 @@ def refuse_existing(path: Path, force: bool) -> None:
 def export(file: str, fmt: str, out: str | None, force: bool, as_json: bool) -> None:
     """Write a trace as files for other programs."""
     target = Path(out) if out else Path(file).with_suffix("")
-    with opened(file) as trace:
-        from analogmgd.export import export_trace
+    if is_sweep(file):
+        from analogmgd.export_sweep import export_sweep
+        from analogmgd.sweep_file import SweepFile
 
-        written = export_trace(trace, fmt, target, force)
+        with SweepFile(file) as sweep:
+            written = export_sweep(sweep, fmt, target, force)
+    else:
+        with opened(file) as trace:
+            from analogmgd.export import export_trace
+
+            written = export_trace(trace, fmt, target, force)
     sizes = [(path, path.stat().st_size) for path in written]
     if as_json:
         print_json({"format": fmt, "folder": str(target), "files": {str(p): size for p, size in sizes}})

@@ -1,0 +1,113 @@
+"""Sweeps for other programs: tidy CSV or Parquet, or the arrays as they are.
+
+    points    point, each key that is varied, state, error, wall_seconds
+    chips     point, each key that is varied, chip, status, .., steps_to_TARGET, seconds_to_TARGET; of points that are done
+
+A file `metadata.json` with units and meanings goes beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ConfigError
+from .export import Table, whole
+from .export_formats import FORMATS, parquet_library, write_npz
+from .sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
+
+Array = npt.NDArray[Any]
+STATES = np.array(["to do", "done", "failed"])
+
+
+def export_sweep(sweep: SweepFile, fmt: str, directory: str | os.PathLike[str], force: bool = False) -> list[Path]:
+    """Write a sweep as "csv", "parquet" or "npz" files (see the module's text); returns the files.
+
+    Raises ConfigError where a file exists (without `force`) or cannot be written.
+    """
+    if fmt not in (*FORMATS, "npz"):
+        raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")
+    if fmt == "parquet":
+        parquet_library()
+    folder, tables = Path(directory), [points_table(sweep), chips_table(sweep)]
+    names = ["sweep.npz"] if fmt == "npz" else [f"{table.name}.{fmt}" for table in tables]
+    targets = [folder / name for name in (*names, "config.toml", "metadata.json")]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the directory {str(folder)!r}: {error.strerror}") from error
+    for target in targets:
+        if target.is_dir() or (target.exists() and not force):
+            raise ConfigError(f"{str(target)!r} exists: choose another directory, or replace it with --force")
+    if fmt == "npz":
+        with whole(targets[0]) as part:
+            write_npz(arrays(sweep), part)
+    else:
+        for target, table in zip(targets, tables, strict=False):
+            with whole(target) as part:
+                FORMATS[fmt](table.columns, table.blocks, part)
+    about = {t.name: {k: {"unit": unit, "meaning": text} for k, (_, unit, text) in t.columns.items()} for t in tables}
+    with whole(targets[-2]) as part:
+        part.write_text(sweep.config, encoding="utf-8")
+    with whole(targets[-1]) as part:
+        part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    return targets
+
+
+def varied(sweep: SweepFile) -> dict[str, Array]:
+    """Values of each key at every point."""
+    return {axis.key: sweep.column(axis.key) for axis in sweep.points.axes}
+
+
+def points_table(sweep: SweepFile) -> Table:
+    """One line a point."""
+    keys = varied(sweep)
+    values = {"point": np.arange(len(sweep.points)), **keys, "state": STATES[sweep.state]}
+    errors = sweep.errors()
+    values["error"] = np.array([errors.get(n, "") for n in range(len(sweep.points))])
+    values["wall_seconds"] = sweep.file["points/wall_seconds"][:]
+    meanings = {"point": "number of the point", "state": "what became of it", "error": "why it failed"}
+    meanings["wall_seconds"] = "time it took"
+    columns = {
+        name: (array.dtype, "s" if name == "wall_seconds" else "1", meanings.get(name, "what is varied"))
+        for name, array in values.items()
+    }
+    return Table("points", columns, iter([values]))
+
+
+def chips_table(sweep: SweepFile) -> Table:
+    """One line for each chip of a point that is done."""
+    keys = varied(sweep)
+    columns: dict[str, Any] = {"point": (np.dtype(np.int64), "1", "number of the point")}
+    columns |= {name: (array.dtype, "1", "what is varied") for name, array in keys.items()}
+    columns |= {name: (np.dtype(dtype), unit, text) for name, (dtype, _, unit, text) in OF_CHIP.items()}
+    names = [str(target).replace(" ", "_") for target in sweep.targets]
+    for kind, (dtype, _, unit, text) in TO_TARGET.items():
+        columns |= {f"{kind.removesuffix('target')}{name}": (np.dtype(dtype), unit, text) for name in names}
+
+    def blocks() -> Iterator[dict[str, Array]]:
+        for n in np.flatnonzero(sweep.state == DONE):
+            own = {name: sweep.file[f"chips/{name}"][n] for name in OF_CHIP}
+            there = own["chip"] >= 0
+            block = {"point": np.full(there.sum(), n)} | {k: np.full(there.sum(), v[n]) for k, v in keys.items()}
+            block |= {name: values[there] for name, values in own.items()}
+            for kind in TO_TARGET:
+                for k, name in enumerate(names):
+                    block[f"{kind.removesuffix('target')}{name}"] = sweep.file[f"chips/{kind}"][n, k][there]
+            yield block
+
+    return Table("chips", columns, blocks())
+
+
+def arrays(sweep: SweepFile) -> Iterator[tuple[str, tuple[int, ...], np.dtype[Any], Iterator[Array]]]:
+    """Every dataset."""
+    loose = {f"points/{k}": v for k, v in varied(sweep).items()} | {"points/state": sweep.state}
+    loose |= {f"chips/{name}": sweep.values(name) for name in (*OF_CHIP, *TO_TARGET)}
+    for path, array in loose.items():
+        yield path, array.shape, array.dtype, iter([array])

@@ -1,0 +1,191 @@
+"""Sweeps: many points of settings, each an ensemble of chips, into one file that can be gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+from .config import Config
+from .data import Dataset
+from .engine import Interrupts, thread_count
+from .errors import AnalogMGDError, ConfigError
+from .sweep_file import DONE, SweepFile, created
+from .sweep_point import Stopped, Target, Watch, measured
+from .train import environment, settle
+from .vary import Point, Points, tables
+
+CHECKED = 1000  # points that are checked before anything runs; of more, each value of each key
+Tables = Mapping[str, Mapping[str, Any]]
+Found = tuple[Config, Dataset]
+
+
+class Sweep:
+    """Points of settings around a configuration.
+
+    resolve : from tables of settings to a configuration and its data
+    points : what is varied
+    targets : accuracies or costs whose times are kept
+
+    Raises ConfigError where a point's settings cannot be.
+    """
+
+    def __init__(self, resolve: Callable[[Tables], Found], points: Points, targets: Sequence[Target] = ()) -> None:
+        self._resolve, self.points, self.targets = resolve, points, tuple(targets)
+        some = range(len(points)) if len(points) <= CHECKED else each_value(points)
+        sizes = [len(self.at(n)[0].run.chip_ids) for n in some]
+        self.chips = max(sizes)
+
+    def at(self, n: int) -> Found:
+        """Configuration and data of point n."""
+        try:
+            config, data = self._resolve(tables(self.points[n]))
+            return settle(config, data), data
+        except ConfigError as error:
+            raise ConfigError(f"{described(self.points[n])}: {error}") from None
+
+    def chip_steps(self, n: int) -> int:
+        """Steps of all chips of a point."""
+        run = self.at(n)[0].run
+        return len(run.chip_ids) * run.steps
+
+    def open(self, path: str, threads: int) -> SweepFile:
+        """Its file, made now or found to be of this very sweep."""
+        if not Path(path).exists():
+            created(path, self.points, self.chips, self.targets, self.at(0)[0].to_toml(), environment(threads))
+            return SweepFile(path, write=True)
+        file = SweepFile(path, write=True)
+        problem = self._differs(file)
+        if problem:
+            file.close()
+            raise ConfigError(
+                f"{path!r} is of another sweep: {problem}; choose another file, or replace it with --force"
+            )
+        return file
+
+    def _differs(self, file: SweepFile) -> str:
+        def plain(points: Points) -> Any:
+            return json.loads(json.dumps([[[a.key, a.values] for a in points.axes], points.zipped]))
+
+        if plain(file.points) != plain(self.points):
+            return "it varies " + ", ".join(f"{a.key} ({len(a.values)} values)" for a in file.points.axes)
+        if file.targets != self.targets:
+            return f"its targets are {', '.join(map(str, file.targets)) or 'none'}"
+        mine, other = self.at(0)[0].to_tables(), Config.from_toml(file.config).to_tables()
+        for table in {*mine, *other}:
+            for key in {*mine.get(table, {}), *other.get(table, {})}:
+                a, b = (t.get(table, {}).get(key) for t in (mine, other))
+                if json.dumps(a, default=list) != json.dumps(b, default=list):
+                    return f"its {table}.{key} is {b}, not {a}"
+        return ""
+
+    def run(
+        self,
+        path: str | os.PathLike[str],
+        threads: int | None = None,
+        tick: Callable[[int, int], None] = lambda points, chip_steps: None,
+    ) -> str:
+        """Do every point that is not done; "complete", "failed" (some points) or "interrupted" (Ctrl-C).
+
+        path : file of the sweep; one that is there is gone on with, its failed points are tried again
+        threads : points at a time; the last ones have several threads each
+        tick : called several times a second with the points and the chip-steps done by now
+        """
+        threads = thread_count(threads)
+        with self.open(os.fspath(path), threads) as file:
+            todo = [n for n in range(len(self.points)) if file.state[n] != DONE]
+            return Crew(self, file, todo, threads, tick).work()
+
+
+class Crew:
+    """Threads that do points, a point each."""
+
+    def __init__(
+        self, sweep: Sweep, file: SweepFile, todo: list[int], threads: int, tick: Callable[[int, int], None]
+    ) -> None:
+        self.sweep, self.file, self.todo, self.threads, self.tick = sweep, file, todo, threads, tick
+        self.stop = threading.Event()
+        self.lock = threading.Lock()
+        self.chip_steps = self.ended = self.failed = 0
+
+    def work(self) -> str:
+        """Until nothing is left, or Ctrl-C."""
+        waiting = list(reversed(self.todo))
+        running: dict[Future[dict[str, Any]], int] = {}
+        with Interrupts() as interrupts, ThreadPoolExecutor(self.threads, "analogmgd-point") as pool:
+            try:
+                while running or (waiting and not interrupts.count):
+                    while waiting and len(running) < self.threads and not interrupts.count:
+                        n = waiting.pop()
+                        share = max(1, self.threads // (len(running) + 1 + len(waiting)))
+                        running[pool.submit(self._point, n, share)] = n
+                    finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        self._keep(running.pop(future), future)
+                    self.tick(self.ended, self.chip_steps)
+                    if interrupts.count:
+                        self.stop.set()
+            finally:
+                self.stop.set()
+        if interrupts.count:
+            return "interrupted"
+        return "failed" if self.failed else "complete"
+
+    def _point(self, n: int, threads: int) -> dict[str, Any]:
+        config, data = self.sweep.at(n)
+        return measured(config, data, self.sweep.targets, threads, Watch(self.stop, self._count))
+
+    def _count(self, chip_steps: int) -> None:
+        with self.lock:
+            self.chip_steps += chip_steps
+
+    def _keep(self, n: int, future: Future[dict[str, Any]]) -> None:
+        try:
+            found = future.result()
+        except Stopped:
+            return
+        except (AnalogMGDError, MemoryError, FloatingPointError) as error:
+            self.failed += 1
+            self.file.fail(n, " ".join(str(error).split()) or type(error).__name__)
+        else:
+            self.file.write(n, found)
+        self.ended += 1
+
+
+def each_value(points: Points) -> list[int]:
+    """Points that show every value of every key once or more: the first one, and one key changed at a time."""
+    if points.zipped:
+        return list(range(len(points)))
+    found, stride = {0}, 1
+    for axis in reversed(points.axes):
+        found |= {k * stride for k in range(len(axis.values))}
+        stride *= len(axis.values)
+    return sorted(found)
+
+
+def described(point: Point) -> str:
+    """`rule.eta = 0.1, rule.tau_x = 2`."""
+    return ", ".join(f"{key} = {value}" for key, value in point.items())
+
+
+def paced(sweep: Sweep, threads: int, seconds: float = 1.0) -> float:
+    """Seconds the whole sweep would take, by the pace of its first point."""
+    config, data = sweep.at(0)
+    stop, began = threading.Event(), time.perf_counter()
+    done = [0]
+
+    def count(chip_steps: int) -> None:
+        done[0] += chip_steps
+        if time.perf_counter() - began > seconds:
+            stop.set()
+
+    with contextlib.suppress(Stopped):
+        measured(config, data, (), 1, Watch(stop, count))
+    rate = max(1, done[0]) / (time.perf_counter() - began) * threads
+    return len(sweep.points) * len(config.run.chip_ids) * config.run.steps / rate
