@@ -1,7 +1,7 @@
 """Sweeps for other programs: tidy CSV or Parquet, or the arrays as they are.
 
     points    point, each key that is varied, state, error, wall_seconds
-    chips     point, each key that is varied, chip, status, .., steps_to_TARGET, seconds_to_TARGET; of points that are done
+    chips     point, each key that is varied, chip, status, .., steps_to_TARGET, seconds_to_TARGET; of done points
 
 A file `metadata.json` with units and meanings goes beside them.
 """

@@ -83,7 +83,14 @@ def draw_lines(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, 
         ax.legend(fontsize=7)
     ax.set_ylabel(unit(panel))
     if panel[0] == "time":
-        ax.set_yscale("log")
+        shown = np.concatenate([line.get_ydata() for line in ax.lines] or [np.zeros(0)]).astype(np.float64)
+        if (shown > 0).any():
+            ax.set_yscale("log")
+        else:
+            ax.text(
+                0.5, 0.5, "less than half of the chips, everywhere", ha="center", transform=ax.transAxes, color="0.4"
+            )
+            ax.set_yticks([])
     elif panel[0] == "share":
         ax.set_ylim(-3, 103)
 

@@ -99,7 +99,8 @@ def place(file: Any, name: str, shape: tuple[int, ...], dtype: Any, fill: Any, u
     made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     made.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     made.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
-    made.set_fill_value(np.array(fill, dtype))
+    if fill:  # 0 and the empty text are what HDF5 fills with by itself
+        made.set_fill_value(np.array(fill, dtype))
     links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
     links.set_create_intermediate_group(True)
     h5py.h5d.create(
@@ -128,7 +129,7 @@ class SweepFile:
     def __init__(self, path: str, write: bool = False) -> None:
         self.path = path
         try:
-            self.file = h5py.File(path, "r+" if write else "r")
+            self.file = h5py.File(path, "r+" if write else "r", locking=write)  # it may be read while it is written
         except OSError as error:
             if not Path(path).exists():
                 raise ConfigError(f"{path!r} does not exist") from None

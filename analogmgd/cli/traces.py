@@ -48,7 +48,7 @@ def is_sweep(path: str) -> bool:
     from analogmgd.sweep_file import FORMAT
 
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r", locking=False) as file:
             return bool(file.attrs.get("format") == FORMAT)
     except OSError:
         return False
