@@ -38,6 +38,7 @@ _HOME = {
     "Neuron": "chip",
     "Run": "config",
     "Sinh": "wires_nonlinear",
+    "SweepFile": "sweep_file",
     "Trace": "trace",
     "TraceError": "errors",
     "Wires": "wires",
@@ -46,6 +47,7 @@ _HOME = {
     "device_response": "device_response",
     "effective_matrix": "wires",
     "age": "retention",
+    "export_sweep": "export_sweep",
     "export_trace": "export",
     "fit_device": "device_fit",
     "gradient": "gradients",
@@ -53,9 +55,11 @@ _HOME = {
     "load_dataset": "data",
     "plot_devices": "plot_devices",
     "plot_fit": "plot_fit",
+    "plot_sweep": "plot_sweep",
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
+    "sweep": "sweep",
     "train": "train",
 }
 __all__ = [
@@ -81,6 +85,7 @@ __all__ = [
     "Neuron",
     "Run",
     "Sinh",
+    "SweepFile",
     "Trace",
     "TraceError",
     "Wires",
@@ -89,6 +94,7 @@ __all__ = [
     "device",
     "device_response",
     "effective_matrix",
+    "export_sweep",
     "export_trace",
     "fit_device",
     "gradient",
@@ -96,9 +102,11 @@ __all__ = [
     "load_dataset",
     "plot_devices",
     "plot_fit",
+    "plot_sweep",
     "plot_trace",
     "release",
     "run_config",
+    "sweep",
     "train",
 ]
 
@@ -112,6 +120,7 @@ if TYPE_CHECKING:
     from .devices import Device, device
     from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
+    from .export_sweep import export_sweep
     from .faults import Faults
     from .gradients import gradient
     from .layers import AvgPool2d, Conv2d, Dense, Flatten, MaxPool2d
@@ -119,8 +128,11 @@ if TYPE_CHECKING:
     from .plot import plot_trace
     from .plot_devices import plot_devices
     from .plot_fit import plot_fit
+    from .plot_sweep import plot_sweep
     from .retention import age
     from .rule import MGD, Backprop
+    from .sweep import sweep
+    from .sweep_file import SweepFile
     from .trace import Trace
     from .trace_release import release
     from .train import run_config, train

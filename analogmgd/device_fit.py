@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .device_data import PulseData, read_pulses
-from .device_kalman import Likeliest, likeliest, predict, scipy_least_squares
+from .device_kalman import Likeliest, likeliest, predict
 from .device_models import MODELS, Array, FitModel
 from .device_needs import idle
 from .device_presets import DEFAULTS
@@ -177,7 +177,6 @@ def fit_device(
     if not tried:
         raise ConfigError(f"models: none given; expected some of {', '.join(NAMES)}")
     measured = read_pulses(data)
-    scipy_least_squares()  # whether it is there, before anything is said
     low, high = float(measured.conductance.min()), float(measured.conductance.max())
     y = (measured.conductance - low) * (2.0 / (high - low)) - 1.0
     fits = []

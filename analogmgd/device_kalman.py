@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from .device_models import Array, FitModel, plateaus
-from .errors import ConfigError
 
 NUDGE = 1e-6  # of w, for the slope of the step
 
@@ -31,7 +30,8 @@ class Likeliest:
 
 def likeliest(model: FitModel, pulses: Any, y: Array, additive: bool) -> Likeliest:
     """The best of a few starts, polished."""
-    least_squares = scipy_least_squares()
+    from scipy.optimize import least_squares
+
     lower, upper = np.array([*model.lower, -2.0, 0.0]), np.array([*model.upper, 2.0, np.pi / 2.0])
     typical = float(np.sum(np.abs(np.diff(y))) / np.sum(np.abs(pulses)))
     latest: dict[bytes, tuple[Array, Array]] = {}
@@ -97,12 +97,3 @@ def predict(
         gain = P / s[k]
         w, P = w + gain * e[k], (1.0 - gain) * P
     return e, s
-
-
-def scipy_least_squares() -> Any:
-    """SciPy's function, or ConfigError where it is not installed."""
-    try:
-        from scipy.optimize import least_squares
-    except ImportError:
-        raise ConfigError('fit needs SciPy: pip install "analogmgd[fit]"') from None
-    return least_squares

@@ -30,6 +30,11 @@ def export_sweep(sweep: SweepFile, fmt: str, directory: str | os.PathLike[str], 
     """Write a sweep as "csv", "parquet" or "npz" files (see the module's text); returns the files.
 
     Raises ConfigError where a file exists (without `force`) or cannot be written.
+
+    >>> import analogmgd as am
+    >>> file = am.sweep("parity", {"rule.eta": [0.1, 0.5]}, "tidy.h5", settings={"run.steps": 500, "run.chips": 3})
+    >>> [path.name for path in export_sweep(file, "csv", "tidy")]
+    ['points.csv', 'chips.csv', 'config.toml', 'metadata.json']
     """
     if fmt not in (*FORMATS, "npz"):
         raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")

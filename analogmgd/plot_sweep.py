@@ -29,6 +29,11 @@ def plot_sweep(sweep: SweepFile, path: str | os.PathLike[str], x: str | None = N
         map where it has many values; what is varied besides is taken together.
 
     Raises ConfigError where x is not varied or the picture cannot be written.
+
+    >>> import analogmgd as am
+    >>> file = am.sweep("parity", {"rule.eta": [0.1, 0.5]}, "drawn.h5", settings={"run.steps": 500, "run.chips": 3})
+    >>> plot_sweep(file, "drawn.png").name
+    'drawn.png'
     """
     keys = [axis.key for axis in sweep.points.axes if len(set(map(str, axis.values))) > 1] or [sweep.points.axes[0].key]
     if x is not None and x not in keys:

@@ -19,11 +19,46 @@ from .errors import AnalogMGDError, ConfigError
 from .sweep_file import DONE, SweepFile, created
 from .sweep_point import Stopped, Target, Watch, measured
 from .train import environment, settle
-from .vary import Point, Points, tables
+from .vary import Axis, Point, Points, grid, listed, tables
 
 CHECKED = 1000  # points that are checked before anything runs; of more, each value of each key
 Tables = Mapping[str, Mapping[str, Any]]
 Found = tuple[Config, Dataset]
+
+
+def sweep(
+    source: str,
+    vary: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    path: str | os.PathLike[str],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    targets: Sequence[float | str] = (),
+    zipped: bool = False,
+    threads: int | None = None,
+) -> SweepFile:
+    """Train ensembles of chips at many points of settings; what `analogmgd sweep` does.
+
+    source : name of a data set, or path of a data or TOML file
+    vary : dotted key -> values (a list, or a text such as "1e-4..1e-1:log:7"); or a list of points, each a table
+    path : file of the sweep; one that is there and of the same sweep is gone on with
+    settings : dotted key -> value, the same at all points
+    targets : accuracies, or texts such as "cost=0.01", whose times are kept
+    zipped : values side by side instead of all combinations
+    threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it
+
+    Returns the file, open to be read. Raises ConfigError where a point's settings cannot be, before anything runs.
+
+    >>> file = sweep("parity", {"rule.eta": [0.1, 0.5]}, "eta.h5", settings={"run.steps": 2000, "run.chips": 8})
+    >>> file.values("final_accuracy").shape, file.column("rule.eta")
+    ((2, 8), array([0.1, 0.5]))
+    """
+    from .cli.resolve import Source, overlay
+
+    found, given = Source(source), tables(dict(settings or {}))
+    points = grid([Axis.made(k, v) for k, v in vary.items()], zipped) if isinstance(vary, Mapping) else listed(vary)
+    asked = [Target.read(str(one)) for one in targets]
+    Sweep(lambda changes: found.config(overlay(given, changes)), points, asked).run(path, threads)
+    return SweepFile(os.fspath(path))
 
 
 class Sweep:

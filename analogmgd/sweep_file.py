@@ -124,7 +124,18 @@ def column(values: list[Any]) -> Array:
 
 
 class SweepFile:
-    """A sweep to read, or with `write` to go on with."""
+    """The file of a sweep, to read, also while it is written; with `write` to go on with.
+
+    points : what is varied; targets : what times are kept to; chips : of a point, at most; config : TOML of point 0
+    state : int8 (points,), 0 to do, 1 done, 2 failed
+
+    Raises ConfigError where the file is no sweep or of a later version, TraceError where it cannot be opened.
+
+    >>> import analogmgd as am
+    >>> file = am.sweep("parity", {"rule.eta": [0.1, 0.5]}, "read.h5", settings={"run.steps": 500, "run.chips": 3})
+    >>> file.points[1], file.state.tolist(), file.values("steps_to_target").shape
+    ({'rule.eta': 0.5}, [1, 1], (2, 0, 3))
+    """
 
     def __init__(self, path: str, write: bool = False) -> None:
         self.path = path

@@ -1,7 +1,6 @@
 """`analogmgd devices fit`, devices in TOML files, and pictures of fits."""
 
 import re
-import sys
 import tomllib
 
 import matplotlib as mpl
@@ -177,7 +176,7 @@ def test_files_that_cannot_be_fitted(here, lines, says):
     assert [path.name for path in here.iterdir()] == ["d.csv"]
 
 
-def test_what_else_is_refused(here, monkeypatch):
+def test_what_else_is_refused(here):
     write_csv(here / "d.csv")
     assert "cannot be read: No such file" in refusal("devices", "fit", "none.csv")
     assert "cannot be read: Is a directory" in refusal("devices", "fit", here)
@@ -188,8 +187,6 @@ def test_what_else_is_refused(here, monkeypatch):
     (here / "own.toml").write_text("precious")
     assert "--force" in refusal("devices", "fit", "d.csv", "-o", "own.toml")
     assert (here / "own.toml").read_text() == "precious"
-    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
-    assert refusal("devices", "fit", "d.csv") == 'fit needs SciPy: pip install "analogmgd[fit]"'
 
 
 def test_files_that_cannot_be_written(here):

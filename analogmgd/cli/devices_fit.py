@@ -32,8 +32,6 @@ Examples:
   analogmgd devices fit pulses.csv -o device.toml --plot fit.png
   analogmgd devices show device.toml
   analogmgd train digits --device device.toml --device-scale 2
-\b
-Needs SciPy: pip install "analogmgd[fit]".
 """
 
 
