@@ -17,10 +17,11 @@ from .data import Dataset
 from .engine import Interrupts, thread_count
 from .errors import AnalogMGDError, ConfigError
 from .sweep_file import DONE, SweepFile, created
-from .sweep_point import Stopped, Target, Watch, measured
+from .sweep_point import Stopped, Target, measured
 from .train import environment, settle
 from .vary import Axis, Point, Points, grid, listed, tables
 
+ROWS = 200  # of a point, where record_every is not given
 CHECKED = 1000  # points that are checked before anything runs; of more, each value of each key
 Tables = Mapping[str, Mapping[str, Any]]
 Found = tuple[Config, Dataset]
@@ -81,7 +82,7 @@ class Sweep:
         """Configuration and data of point n."""
         try:
             config, data = self._resolve(tables(self.points[n]))
-            return settle(config, data), data
+            return settle(config, data, ROWS), data
         except ConfigError as error:
             raise ConfigError(f"{described(self.points[n])}: {error}") from None
 
@@ -174,9 +175,11 @@ class Crew:
 
     def _point(self, n: int, threads: int) -> dict[str, Any]:
         config, data = self.sweep.at(n)
-        return measured(config, data, self.sweep.targets, threads, Watch(self.stop, self._count))
+        return measured(config, data, self.sweep.targets, threads, self._count)
 
     def _count(self, chip_steps: int) -> None:
+        if self.stop.is_set():
+            raise Stopped
         with self.lock:
             self.chip_steps += chip_steps
 
@@ -212,15 +215,15 @@ def described(point: Point) -> str:
 def paced(sweep: Sweep, threads: int, seconds: float = 1.0) -> float:
     """Seconds the whole sweep would take, by the pace of its first point."""
     config, data = sweep.at(0)
-    stop, began = threading.Event(), time.perf_counter()
-    done = [0]
+    began, done = time.perf_counter(), 0
 
     def count(chip_steps: int) -> None:
-        done[0] += chip_steps
+        nonlocal done
+        done += chip_steps
         if time.perf_counter() - began > seconds:
-            stop.set()
+            raise Stopped
 
     with contextlib.suppress(Stopped):
-        measured(config, data, (), 1, Watch(stop, count))
-    rate = max(1, done[0]) / (time.perf_counter() - began) * threads
+        measured(config, data, (), 1, count)
+    rate = max(1, done) / (time.perf_counter() - began) * threads
     return len(sweep.points) * len(config.run.chip_ids) * config.run.steps / rate

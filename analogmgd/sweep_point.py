@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ import numpy.typing as npt
 
 from .config import Config
 from .data import Dataset
+from .engine import Engine
 from .errors import ConfigError
-from .merge import Rows
+from .merge import RowPlan, Rows
 from .plan import Plan
-from .train import run_config
 
 Array = npt.NDArray[Any]
 COMPLETE, DIVERGED = 1, 2  # status of a chip; 0: the point has not been run
@@ -60,57 +59,54 @@ class Target:
         return f"{self.quantity} {self.value:g}"
 
 
-class Watch:
-    """Counts chip-steps, and ends the run when `stop` is set."""
-
-    def __init__(self, stop: threading.Event, done: Callable[[int], None]) -> None:
-        self.stop_asked, self.done, self.told = stop, done, 0
-
-    def start(self, plan: Plan) -> None:
-        """Nothing to do."""
-
-    def tick(self, chip_steps: int, row: Rows) -> None:
-        """Hand on what was done since the last call."""
-        if self.stop_asked.is_set():
-            raise Stopped
-        self.done(chip_steps - self.told)
-        self.told = chip_steps
-
-    def stop(self) -> None:
-        """Nothing to do."""
-
-
-def measured(config: Config, data: Dataset, targets: tuple[Target, ...], threads: int, watch: Watch) -> dict[str, Any]:
+def measured(
+    config: Config, data: Dataset, targets: tuple[Target, ...], threads: int, tick: Callable[[int], None]
+) -> dict[str, Any]:
     """Run a point: arrays over its chips by name, (chips,) or (targets, chips), and `wall_seconds`.
 
+    tick : called several times a second with the chip-steps done since the last call; what it raises ends the run
     A target is reached at the first recorded row that shows it; NaN: not within the run.
     """
     begun = time.perf_counter()
-    run = run_config(config, data, threads=threads, progress=watch)
-    if run.status == "interrupted":
+    plan = Plan(config, data)
+    assert config.run.record_every is not None
+    engine = Engine(plan, RowPlan(config.run.steps, config.run.record_every), None, threads)
+    kept: dict[str, list[Array]] = {name: [] for name in ("step", "accuracy", "cost")}
+    told = 0
+
+    def keep(rows: Rows) -> None:
+        for name, values in kept.items():
+            if name in rows:
+                values.append(np.array(rows[name]))
+
+    def watch(chip_steps: int, row: Rows) -> None:
+        nonlocal told
+        tick(chip_steps - told)
+        told = chip_steps
+
+    if engine.run(keep, lambda rows: None, watch) == "interrupted":
         raise Stopped
-    accuracy, cost = (run.record[name][:] if name in run.record else None for name in ("accuracy", "cost"))
-    chips = len(run.chips)
-    found: dict[str, Any] = {"status": np.full(chips, COMPLETE, np.int8), "chip": run.chips}
-    found["diverged_step"] = np.full(chips, -1, np.int64)
-    for chip, step in run.diverged.items():
-        lane = int(np.flatnonzero(run.chips == chip)[0])
-        found["status"][lane], found["diverged_step"][lane] = DIVERGED, step
-    for name, values, best in (("accuracy", accuracy, np.fmax), ("cost", cost, np.fmin)):
-        values = np.full((1, chips), np.nan) if values is None else values.astype(np.float64)
-        found[f"final_{name}"] = np.where(found["status"] == DIVERGED, np.nan, values[-1])
-        found[f"best_{name}"] = best.reduce(values, axis=0)
-    found["steps"] = np.full(chips, run.step[-1], np.int64)
-    found["seconds"] = np.full(chips, run.time[-1], np.float64)
-    found["steps_to_target"] = np.full((len(targets), chips), np.nan)
-    found["seconds_to_target"] = np.full((len(targets), chips), np.nan)
-    for k, target in enumerate(targets):
-        values = accuracy if target.quantity == "accuracy" else cost
-        if values is None:
-            continue
-        reached = target.reached(values)
-        first = reached.argmax(axis=0)
-        there = reached.any(axis=0)
-        found["steps_to_target"][k, there] = run.step[:][first[there]]
-        found["seconds_to_target"][k, there] = run.time[:][first[there]]
+    chips, step = len(plan.ids), np.concatenate([np.ravel(s) for s in kept["step"]])
+    seconds = np.array([plan.seconds(int(n)) for n in step])
+    bad = engine.first_bad()
+    lost = ~np.isfinite(engine.theta).all(axis=1) | np.isin(plan.ids, list(bad))
+    found: dict[str, Any] = {"chip": plan.ids.astype(np.int64), "status": np.where(lost, DIVERGED, COMPLETE)}
+    found["diverged_step"] = np.array(
+        [bad.get(int(c), step[-1]) if gone else -1 for c, gone in zip(plan.ids, lost, strict=True)]
+    )
+    values = {}
+    for name, best in (("accuracy", np.fmax), ("cost", np.fmin)):
+        # in the precision in which a trace keeps them
+        recorded = np.array(kept[name] if kept[name] else np.full((len(step), chips), np.nan), plan.dtype)
+        rows = recorded.reshape(-1, chips).astype(np.float64)
+        values[name] = rows
+        found[f"final_{name}"] = np.where(lost, np.nan, rows[-1])
+        found[f"best_{name}"] = best.reduce(rows, axis=0)
+    found["steps"], found["seconds"] = np.full(chips, step[-1]), np.full(chips, seconds[-1])
+    for kind, times in (("steps_to_target", step), ("seconds_to_target", seconds)):
+        found[kind] = np.full((len(targets), chips), np.nan)
+        for k, target in enumerate(targets):
+            reached = target.reached(values[target.quantity])
+            there = reached.any(axis=0)
+            found[kind][k, there] = times[reached.argmax(axis=0)[there]]
     return {**found, "wall_seconds": time.perf_counter() - begun}

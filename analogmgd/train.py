@@ -43,14 +43,17 @@ class Progress(Protocol):
         """The run has ended, one way or another."""
 
 
-def settle(config: Config, data: Dataset) -> Config:
-    """Fill in what depends on the whole: record_every, the horizon of the cosine, the slowest part of 1/f noise."""
+def settle(config: Config, data: Dataset, rows: int = ROWS) -> Config:
+    """Fill in what depends on the whole: record_every, the horizon of the cosine, the slowest part of 1/f noise.
+
+    rows : recorded at most, where the configuration does not say
+    """
     run, rule = config.run, config.rule
     if run.record_every is None:
         evaluated = min(run.eval_samples or len(data.x_test), len(data.x_test))
-        every = max(-(-run.steps // ROWS), EVALUATION_SHARE * evaluated)
-        rows = 20 if run.record else 4  # rows of nothing still show that no chip is finite any more
-        run = run.replace(record_every=max(1, min(every if run.record else run.steps, -(-run.steps // rows))))
+        every = max(-(-run.steps // rows), EVALUATION_SHARE * evaluated)
+        least = 20 if run.record else 4  # rows of nothing still show that no chip is finite any more
+        run = run.replace(record_every=max(1, min(every if run.record else run.steps, -(-run.steps // least))))
     if rule.schedule == "cosine" and rule.schedule_steps is None:
         dt = rule.dt if isinstance(rule, MGD) else 1.0
         rule = rule.replace(schedule_steps=max(1, round(run.steps * dt)))
