@@ -6,12 +6,12 @@
 A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
 the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
 Seeds are run one after another; the file is written anew with every row, so that what there is of a run that was
-stopped can be read. --add keeps the finished runs of a file of the same recipes, data and number of steps. --compare
-also trains the recipe of backpropagation beside it (NAME-backprop.toml), with the same seeds. Writes cnn_NAME.json and
-.png: medians and ranges over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of
-the named step times would take, baselines counted, beside the time backpropagation took on this machine to the same
-accuracy. The clock on the wall includes the evaluations (a few per cent); `processor` is the time of all threads, on
-which other work on the machine (--loaded marks it) has less effect.
+stopped can be read. --add keeps the finished runs of a file of the same recipes, data and number of steps, and does
+not run their seeds again. --compare also trains the recipe of backpropagation beside it (NAME-backprop.toml), with the
+same seeds. Writes cnn_NAME.json and .png: medians and ranges over the seeds, and a table of the accuracy at 10^3, 10^4,
+.. steps with the time hardware of the named step times would take, baselines counted, beside the time backpropagation
+took on this machine to the same accuracy. The clock on the wall includes the evaluations (a few per cent); `processor`
+is the time of all threads, on which other work on the machine (--loaded marks it) has less effect.
 """
 
 from __future__ import annotations
@@ -181,6 +181,14 @@ def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
     result |= {kind: before[kind] for kind in ("runs", "backprop") if kind in before}
 
 
+def summarise(result: dict[str, Any]) -> None:
+    """What the runs came to."""
+    result["final"] = ended(result["runs"])
+    result["table"] = table(result["runs"], result.get("backprop", []))
+    if result.get("backprop"):
+        result["backprop final"] = ended(result["backprop"])
+
+
 def draw(result: dict[str, Any], path: Path) -> None:
     """Accuracy against samples' evaluations, wall time and hardware time."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
@@ -251,7 +259,7 @@ def run() -> None:
     length.add_argument("--steps", type=positive(int, 1000), metavar="N")
     parser.add_argument("--seed", type=positive(int, 0), nargs="+", metavar="S", help="default: the recipe's run.seed")
     parser.add_argument("--threads", type=positive(int, 1), metavar="T")
-    parser.add_argument("--add", action="store_true", help="keep the runs of other seeds in the file of results")
+    parser.add_argument("--add", action="store_true", help="keep the finished runs in the file of results")
     parser.add_argument("--compare", action="store_true", help="train by backpropagation, too")
     parser.add_argument("--data-dir", metavar="DIR", help="folder of the data set")
     parser.add_argument("--loaded", action="store_true", help="mark: other work runs on the machine")
@@ -278,21 +286,18 @@ def run() -> None:
     options.o.mkdir(parents=True, exist_ok=True)
 
     def train(kind: str, config: Config, steps: int) -> None:
-        others = [r for r in result.get(kind, []) if r["status"] == "complete" and r["seed"] not in seeds]
+        others = [r for r in result.get(kind, []) if r["status"] == "complete"]
 
         def keep(run: dict[str, Any]) -> None:
             result[kind] = sorted([*others, {**run, **about}], key=lambda r: int(r["seed"]))
-            result["final"] = ended(result["runs"])
-            result["table"] = table(result["runs"], result.get("backprop", []))
-            if result.get("backprop"):
-                result["backprop final"] = ended(result["backprop"])
+            summarise(result)
             if run["status"] != "running":
                 draw(result, options.o / f"cnn_{name}.png")
             unfinished = path.with_suffix(".tmp")
             unfinished.write_text(json.dumps(result) + "\n")
             unfinished.replace(path)
 
-        for seed in seeds:
+        for seed in (s for s in seeds if s not in [r["seed"] for r in others]):
             keep(trained(config, data, steps, seed, threads, keep))
             others = result[kind]
 
@@ -300,6 +305,7 @@ def run() -> None:
     if options.compare:
         other = Config.from_toml(against.read_text())
         train("backprop", other, other.run.steps)
+    summarise(result)
     show(result)
 
 

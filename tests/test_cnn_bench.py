@@ -85,7 +85,7 @@ def test_a_run_and_its_table(program, tmp_path, monkeypatch, capsys):
     assert "| 1e+03 |" in capsys.readouterr().out
     assert (tmp_path / "cnn_xor.png").stat().st_size > 1000
 
-    monkeypatch.setattr(sys, "argv", [*words[:2], "--seed", "5", "--threads", "1", "--add", "-o", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", [*words[:2], "--seed", "4", "5", "--threads", "1", "--add", "-o", str(tmp_path)])
     program("cnn").main()
     more = json.loads((tmp_path / "cnn_xor.json").read_text())
     assert more["runs"][:2] == found["runs"]
