@@ -222,9 +222,13 @@ def draw(result: dict[str, Any], path: Path) -> None:
             line = [(r["setting"]["eta"], 100 * r["accuracy"][-1]) for r in here if name(r["setting"]) == label]
             ax.plot(*zip(*sorted(line), strict=True), "osv^D"[k % 5] + "-", color=f"C{k % 10}", ms=4, lw=1, label=label)
         ax.set(xscale="log", xlabel="eta, of the mean of G", ylabel="accuracy of pictures held out (%)")
+        etas = sorted({r["setting"]["eta"] for r in here})
+        if len(etas) <= 6:
+            ax.set_xticks(etas, [f"{eta:g}" for eta in etas])
+            ax.minorticks_off()
         ax.set_title(f"{net}, {steps / 1e6:g} million steps", fontsize=9)
         ax.grid(alpha=0.3)
-        ax.legend(fontsize=6)
+        ax.legend(fontsize=6, ncols=1 + (len(ax.lines) > 6), loc="lower right" if len(ax.lines) > 6 else "best")
     figure.savefig(path, dpi=110)
 
 
