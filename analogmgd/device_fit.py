@@ -158,7 +158,7 @@ def fit_device(
     models : names of the models to try, by default all
     say : is called with the name of each model before it is fitted
 
-    Raises `ConfigError`, one line, where the data or a name cannot be used or SciPy is missing. Takes one to five
+    Raises `ConfigError`, one line, where the data or a name cannot be used. Takes one to five
     seconds per thousand pulses and model.
 
     >>> up, down = [0.02 * n for n in range(51)], [1.0 - 0.025 * n for n in range(1, 41)]

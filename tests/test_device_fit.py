@@ -229,9 +229,3 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "b.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"b\.csv: cannot be read: not text in UTF-8"):
         fit(tmp_path / "b.csv")
-
-
-def test_without_scipy_the_extra_is_named(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "scipy.optimize", None)
-    with pytest.raises(ConfigError, match=r'pip install "analogmgd\[fit\]"'):
-        fit((PULSES, measured(DEVICES["constant"])))
