@@ -217,6 +217,13 @@ class Engine:
                 out[int(r.block.ids[0, lane])] = int(r.block.first_bad[0, lane])
         return out
 
+    def lost(self, last: int) -> dict[int, int]:
+        """The same with the chips whose parameters are not finite now, for which `last` stands, if nothing earlier."""
+        found = self.first_bad()
+        for chip in self.plan.ids[~np.isfinite(self.theta).all(axis=1)]:
+            found.setdefault(int(chip), last)
+        return found
+
     def run(
         self,
         on_rows: Callable[[Rows], None],

@@ -74,16 +74,35 @@ def export_trace(
     >>> sorted(file.name for file in export_trace(run, "npz", "parity-npz"))
     ['config.toml', 'metadata.json', 'trace.npz']
     """
-    if fmt not in (*FORMATS, "npz"):
-        raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")
-    if fmt == "parquet":
-        parquet_library()
+    check_format(fmt)
     if not isinstance(trace, Trace):
         with Trace(trace) as opened:
             return export_trace(opened, fmt, directory, force)
     tables = [] if fmt == "npz" else all_tables(trace)
+    return write_files(fmt, directory, force, tables, "trace", arrays(trace), trace.config, metadata(trace, tables))
+
+
+def check_format(fmt: str) -> None:
+    """ConfigError where a format is unknown, or what writes it is not installed."""
+    if fmt not in (*FORMATS, "npz"):
+        raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")
+    if fmt == "parquet":
+        parquet_library()
+
+
+def write_files(
+    fmt: str,
+    directory: str | os.PathLike[str],
+    force: bool,
+    tables: list[Table],
+    name: str,
+    loose: Iterator[tuple[str, tuple[int, ...], np.dtype[Any], Iterator[Array]]],
+    config: str,
+    about: dict[str, Any],
+) -> list[Path]:
+    """The tables as files, or of "npz" the loose arrays as NAME.npz, with config.toml and metadata.json beside them."""
     folder = Path(directory)
-    names = [f"{table.name}.{fmt}" for table in tables] or ["trace.npz"]
+    names = [f"{name}.npz"] if fmt == "npz" else [f"{table.name}.{fmt}" for table in tables]
     targets = [folder / name for name in (*names, "config.toml", "metadata.json")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,16 +111,17 @@ def export_trace(
     for target in targets:
         if target.is_dir() or (target.exists() and not force):
             raise ConfigError(f"{str(target)!r} exists: choose another directory, or replace it with --force")
-    for target, table in zip(targets, tables, strict=False):
-        with whole(target) as part:
-            FORMATS[fmt](table.columns, table.blocks, part)
     if fmt == "npz":
         with whole(targets[0]) as part:
-            write_npz(arrays(trace), part)
+            write_npz(loose, part)
+    else:
+        for target, table in zip(targets, tables, strict=False):
+            with whole(target) as part:
+                FORMATS[fmt](table.columns, table.blocks, part)
     with whole(targets[-2]) as part:
-        part.write_text(trace.config, encoding="utf-8")
+        part.write_text(config, encoding="utf-8")
     with whole(targets[-1]) as part:
-        part.write_text(json.dumps(metadata(trace, tables), indent=2) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return targets
 
 

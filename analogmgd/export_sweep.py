@@ -8,7 +8,6 @@ A file `metadata.json` with units and meanings goes beside them.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import ConfigError
-from .export import Table, whole
-from .export_formats import FORMATS, parquet_library, write_npz
+from .export import Table, check_format, write_files
 from .sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
 
 Array = npt.NDArray[Any]
@@ -36,33 +33,10 @@ def export_sweep(sweep: SweepFile, fmt: str, directory: str | os.PathLike[str], 
     >>> [path.name for path in export_sweep(file, "csv", "tidy")]
     ['points.csv', 'chips.csv', 'config.toml', 'metadata.json']
     """
-    if fmt not in (*FORMATS, "npz"):
-        raise ConfigError(f"format is {fmt!r}; allowed are csv, npz, parquet")
-    if fmt == "parquet":
-        parquet_library()
-    folder, tables = Path(directory), [points_table(sweep), chips_table(sweep)]
-    names = ["sweep.npz"] if fmt == "npz" else [f"{table.name}.{fmt}" for table in tables]
-    targets = [folder / name for name in (*names, "config.toml", "metadata.json")]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot make the directory {str(folder)!r}: {error.strerror}") from error
-    for target in targets:
-        if target.is_dir() or (target.exists() and not force):
-            raise ConfigError(f"{str(target)!r} exists: choose another directory, or replace it with --force")
-    if fmt == "npz":
-        with whole(targets[0]) as part:
-            write_npz(arrays(sweep), part)
-    else:
-        for target, table in zip(targets, tables, strict=False):
-            with whole(target) as part:
-                FORMATS[fmt](table.columns, table.blocks, part)
+    check_format(fmt)
+    tables = [points_table(sweep), chips_table(sweep)]
     about = {t.name: {k: {"unit": unit, "meaning": text} for k, (_, unit, text) in t.columns.items()} for t in tables}
-    with whole(targets[-2]) as part:
-        part.write_text(sweep.config, encoding="utf-8")
-    with whole(targets[-1]) as part:
-        part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    return targets
+    return write_files(fmt, directory, force, tables, "sweep", arrays(sweep), sweep.config, about)
 
 
 def varied(sweep: SweepFile) -> dict[str, Array]:

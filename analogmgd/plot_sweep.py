@@ -70,9 +70,9 @@ def plot_sweep(sweep: SweepFile, path: str | os.PathLike[str], x: str | None = N
 def draw_lines(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, lines: str | None) -> None:
     """Medians with quartile bands; shares with Wilson's intervals."""
     across, ticks = places(sweep.column(x))
-    of_line = sweep.column(lines) if lines else np.zeros(len(across))
+    of_line, done = sweep.column(lines) if lines else np.zeros(len(across)), sweep.state == DONE
     for k, value in enumerate(np.unique(of_line)):
-        chosen = (of_line == value) & (sweep.state == DONE)
+        chosen = (of_line == value) & done
         at, low, middle, high = [], [], [], []
         for place in np.unique(across[chosen]):
             found = statistic(sweep, panel, np.flatnonzero(chosen & (across == place)))
@@ -103,11 +103,12 @@ def draw_lines(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, 
 def draw_map(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, lines: str | None) -> None:
     """Medians as colours."""
     assert lines is not None
-    columns, rows = np.unique(sweep.column(x)), np.unique(sweep.column(lines))
+    of_x, of_line, done = sweep.column(x), sweep.column(lines), sweep.state == DONE
+    columns, rows = np.unique(of_x), np.unique(of_line)
     values = np.full((len(rows), len(columns)), np.nan)
     for i, row in enumerate(rows):
         for j, value in enumerate(columns):
-            chosen = (sweep.column(lines) == row) & (sweep.column(x) == value) & (sweep.state == DONE)
+            chosen = (of_line == row) & (of_x == value) & done
             if chosen.any():
                 values[i, j] = statistic(sweep, panel, np.flatnonzero(chosen))[1]
     if panel[0] == "time":

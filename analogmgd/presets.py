@@ -61,14 +61,14 @@ def preset(data: Dataset, rule: str = "mgd", mode: str = "discrete") -> Tables:
     if chosen is None or not data.licence:  # a file of the user's may have any name
         chosen = own
     network, etas, runs = chosen(data)
-    pictures = chosen in (fashion_mnist, cifar10)
+    images = chosen in (fashion_mnist, cifar10)
     if rule == "backprop":
-        table = {"type": rule, "eta": etas["backprop"], **(BATCHES if pictures else {})}
+        table = {"type": rule, "eta": etas["backprop"], **(BATCHES if images else {})}
         return {"network": network, "rule": table, "run": runs["backprop"]}
     analog = mode == "analog"
-    table = {"type": rule, "mode": mode, "perturbation": "random", "amplitude": 1e-3 if pictures else 0.01}
+    table = {"type": rule, "mode": mode, "perturbation": "random", "amplitude": 1e-3 if images else 0.01}
     table |= {"eta": etas["analog" if analog else "discrete"]}
-    table |= ANALOG if analog else WINDOWS if pictures else {}
+    table |= ANALOG if analog else WINDOWS if images else {}
     return {"network": network, "rule": table, "run": runs["mgd"]}
 
 

@@ -12,6 +12,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .config import Config
 from .data import Dataset
 from .engine import Interrupts, thread_count
@@ -75,8 +77,10 @@ class Sweep:
     def __init__(self, resolve: Callable[[Tables], Found], points: Points, targets: Sequence[Target] = ()) -> None:
         self._resolve, self.points, self.targets = resolve, points, tuple(targets)
         some = range(len(points)) if len(points) <= CHECKED else each_value(points)
-        sizes = [len(self.at(n)[0].run.chip_ids) for n in some]
-        self.chips = max(sizes)
+        runs = [self.at(n)[0].run for n in some]
+        self.chips = max(len(run.chip_ids) for run in runs)
+        checked = sum(len(run.chip_ids) * run.steps for run in runs)
+        self.chip_steps = checked * len(points) // len(runs)  # of more points than are checked, about
 
     def at(self, n: int) -> Found:
         """Configuration and data of point n."""
@@ -85,11 +89,6 @@ class Sweep:
             return settle(config, data, ROWS), data
         except ConfigError as error:
             raise ConfigError(f"{described(self.points[n])}: {error}") from None
-
-    def chip_steps(self, n: int) -> int:
-        """Steps of all chips of a point."""
-        run = self.at(n)[0].run
-        return len(run.chip_ids) * run.steps
 
     def open(self, path: str, threads: int) -> SweepFile:
         """Its file, made now or found to be of this very sweep."""
@@ -135,7 +134,7 @@ class Sweep:
         """
         threads = thread_count(threads)
         with self.open(os.fspath(path), threads) as file:
-            todo = [n for n in range(len(self.points)) if file.state[n] != DONE]
+            todo = np.flatnonzero(file.state != DONE).tolist()
             return Crew(self, file, todo, threads, tick).work()
 
 
@@ -226,4 +225,4 @@ def paced(sweep: Sweep, threads: int, seconds: float = 1.0) -> float:
     with contextlib.suppress(Stopped):
         measured(config, data, (), 1, count)
     rate = max(1, done) / (time.perf_counter() - began) * threads
-    return len(sweep.points) * len(config.run.chip_ids) * config.run.steps / rate
+    return sweep.chip_steps / rate

@@ -88,12 +88,11 @@ def measured(
         raise Stopped
     chips, step = len(plan.ids), np.concatenate([np.ravel(s) for s in kept["step"]])
     seconds = np.array([plan.seconds(int(n)) for n in step])
-    bad = engine.first_bad()
-    lost = ~np.isfinite(engine.theta).all(axis=1) | np.isin(plan.ids, list(bad))
-    found: dict[str, Any] = {"chip": plan.ids.astype(np.int64), "status": np.where(lost, DIVERGED, COMPLETE)}
-    found["diverged_step"] = np.array(
-        [bad.get(int(c), step[-1]) if gone else -1 for c, gone in zip(plan.ids, lost, strict=True)]
-    )
+    bad = engine.lost(int(step[-1]))
+    found: dict[str, Any] = {"chip": plan.ids.astype(np.int64)}
+    found["diverged_step"] = np.array([bad.get(chip, -1) for chip in found["chip"].tolist()])
+    lost = found["diverged_step"] >= 0
+    found["status"] = np.where(lost, DIVERGED, COMPLETE)
     values = {}
     for name, best in (("accuracy", np.fmax), ("cost", np.fmin)):
         # in the precision in which a trace keeps them

@@ -212,10 +212,8 @@ def run_config(
             progress.stop()
     wall = time.perf_counter() - began
     theta = engine.theta
-    bad = engine.first_bad()
     last = writer.last_step if status == "diverged" else max(r.block.n for r in engine.runners)
-    for chip in plan.ids[~np.isfinite(theta).all(axis=1)]:
-        bad.setdefault(int(chip), last)
+    bad = engine.lost(last)
     if bad and status == "complete":
         status = "diverged"
     counts = engine.counts

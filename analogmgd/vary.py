@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,9 +52,9 @@ class Axis:
             raise ConfigError(f"sweep.vary: {key} = {short(values)}: must be a list of values, at least one")
         if len(values) > MOST_VALUES:
             raise ConfigError(f"sweep.vary: {key} has {len(values)} values: at most {MOST_VALUES} are allowed")
-        for k, value in enumerate(values):
-            if any(type(value) is type(v) and value == v for v in values[:k][-100:]):
-                raise ConfigError(f"sweep.vary: {key}: {short(value)} is given twice")
+        for value, times in Counter(map(repr, values)).items():
+            if times > 1:
+                raise ConfigError(f"sweep.vary: {key}: {value[:60]} is given twice")
         return cls(key, tuple(values))
 
 

@@ -33,7 +33,7 @@ from typing import Any
 
 import numpy as np
 from cnn_sides import parts
-from common import RESULTS, machine, save
+from common import RESULTS, machine
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -258,7 +258,7 @@ def main() -> None:
         jobs = [pool.submit(trained, s) for s in settings]
         runs = [job.result() for job in tqdm(jobs, file=sys.stderr, disable=None)]
     result = {"machine": machine(1), "held out": HELD_OUT, "runs": runs}
-    save("cnn_model", result, options.o)
+    options.o.mkdir(parents=True, exist_ok=True)
     (options.o / "cnn_model.json").write_text(json.dumps(result) + "\n")
     draw(result, options.o / "cnn_model.png")
     show(runs)

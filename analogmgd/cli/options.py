@@ -189,9 +189,14 @@ def assignment(text: str, known: list[str]) -> tuple[str, Any]:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or not key:
         raise ConfigError(f"--set {text!r}: expected KEY=VALUE with a dotted key, such as rule.eta=0.5")
+    check_key(key, known)
+    return key, toml_value(value)
+
+
+def check_key(key: str, known: list[str]) -> None:
+    """ConfigError where a dotted key is none of a configuration; what a data set takes is its own affair."""
     if key not in known and not (key.startswith("data.") and key.count(".") == 1):
         raise ConfigError(f"{key}: unknown key{suggest(key, known)}; keys are table.name, such as rule.eta")
-    return key, toml_value(value)
 
 
 def overrides(given: dict[str, Any], assignments: Iterable[str], record: Iterable[str] = ()) -> Tables:
@@ -217,11 +222,9 @@ def overrides(given: dict[str, Any], assignments: Iterable[str], record: Iterabl
         if key in found:
             raise ConfigError(f"{key} is given twice on the command line")
         found[key] = value
-    tables: Tables = {}
-    for key, value in found.items():
-        table, name = key.split(".", 1)
-        tables.setdefault(table, {})[name] = value
-    return tables
+    from analogmgd.vary import tables
+
+    return tables(found)
 
 
 class SettingsCommand(click.Command):

@@ -134,12 +134,11 @@ def flat(table: dict[str, Any], lead: str = "") -> dict[str, Any]:
 
 def check_keys(keys: list[str], given: dict[str, Any]) -> None:
     """Every key is one of a configuration, and not also given once for all."""
-    from .options import known_keys, suggest
+    from .options import check_key, known_keys
 
     known = known_keys()
     for key in keys:
-        if key not in known and not (key.startswith("data.") and key.count(".") == 1):
-            raise ConfigError(f"--vary {key}: unknown key{suggest(key, known)}; keys are table.name, such as rule.eta")
+        check_key(key, known)
         table, name = key.split(".", 1)
         if name in given.get(table, {}):
             raise ConfigError(f"{key} is varied and also given once for all")
@@ -181,18 +180,14 @@ def followed(whole: Sweep, out: str, threads: int, quiet: bool) -> str:
     """Run with a progress bar."""
     from tqdm import tqdm
 
-    points = len(whole.points)
-    some = range(points) if points <= 1000 else range(1)
-    total = sum(whole.chip_steps(n) for n in some) * points // len(some)
     every = 0.2 if sys.stderr.isatty() else 10.0
     with tqdm(
-        total=total, file=sys.stderr, unit="chip-step", unit_scale=True, disable=quiet, mininterval=every, leave=False,
-        dynamic_ncols=True,
+        total=whole.chip_steps, file=sys.stderr, unit="chip-step", unit_scale=True, disable=quiet, mininterval=every,
+        leave=False, dynamic_ncols=True,
     ) as bar:  # fmt: skip
-        first: list[int] = []
 
         def tick(ended: int, chip_steps: int) -> None:
-            bar.set_postfix_str(f"{ended + (first[0] if first else 0)} of {points} points", refresh=False)
+            bar.set_postfix_str(f"{ended} of {len(whole.points)} points", refresh=False)
             bar.update(chip_steps - bar.n)
 
         return whole.run(out, threads, tick)
