@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import pickle
@@ -12,8 +13,9 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from typing import Any
 
 from .data import Dataset
@@ -63,9 +65,30 @@ def cluster(address: str) -> Iterator[Cluster]:
     match = ADDRESS.fullmatch(address.strip())
     if not match or not 0 < int(match[4]) < 65536:
         raise ConfigError(f"--scheduler {address!r}: expected an address such as tcp://host:8786")
-    distributed = loaded()
-    with quiet(), connected(distributed, address.strip().rstrip("/"), f"the scheduler {address}") as pool:
-        yield pool
+    distributed, address = loaded(), address.strip().rstrip("/")
+    with quiet():
+        try:
+            with ThreadPoolExecutor(1) as thread:  # the caller's may have a loop of its own, as in a notebook
+                kind = thread.submit(asyncio.run, who(address)).result()
+        except Exception as error:
+            raise ClusterError(f"cannot reach the scheduler {address}: {line(error)}") from None
+        if kind != "Scheduler":
+            raise ClusterError(f"{address} is a {kind} of Dask, no scheduler")
+        with connected(distributed, address, f"the scheduler {address}") as pool:
+            yield pool
+
+
+async def who(address: str) -> str:
+    """What of Dask is at an address. (Its client would wait for ever for an answer of something else.)"""
+    from distributed.core import rpc
+    from distributed.security import Security
+
+    keys = Security().get_connection_args("client")
+    async with rpc(address, timeout=CONNECT_SECONDS, connection_args=keys) as there:
+        try:
+            return str((await asyncio.wait_for(there.identity(), CONNECT_SECONDS + 1))["type"])
+        except TimeoutError:
+            raise TimeoutError(f"no answer within {CONNECT_SECONDS:g} s") from None
 
 
 @contextmanager
@@ -79,6 +102,7 @@ def local(workers: int, threads: int) -> Iterator[Cluster]:
                     n_workers=workers,
                     threads_per_worker=max(1, threads // workers),
                     dashboard_address=None,
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},  # its usual port may be taken
                     memory_limit=0,  # a run that does not fit is refused by itself, before it begins
                     silence_logs=SILENT,
                 )
@@ -96,11 +120,13 @@ def local(workers: int, threads: int) -> Iterator[Cluster]:
 def unnoticed_interrupts() -> Iterator[None]:
     """Processes started here, now or later, do not see Ctrl-C, which a terminal sends to all; this one sees it after.
 
-    The threads that start them inherit what is blocked now, and so do they.
+    The threads that start them inherit what is blocked now, and so do they; but for the resource tracker of
+    multiprocessing, whose start would unblock it, so it is started before.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -141,7 +167,9 @@ def check_versions(client: Any, name: str) -> None:
     told = (mine["scheduler"] or {}).get("packages", {})
     if told.get("distributed") != mine["client"]["packages"]["distributed"]:
         here = mine["client"]["packages"]["distributed"]
-        raise ClusterError(f"{name} has distributed {told.get('distributed')}, this program {here}: it must be the same")
+        raise ClusterError(
+            f"{name} has distributed {told.get('distributed')}, this program {here}: it must be the same"
+        )
     for address, found in client.run(versions, on_error="return").items():
         check_worker(address, found)
 

@@ -46,9 +46,7 @@ class Pool(Protocol):
 
 
 @contextmanager
-def pool_of(
-    threads: int | None = None, scheduler: str | None = None, workers: int | None = None
-) -> Iterator[Pool]:
+def pool_of(threads: int | None = None, scheduler: str | None = None, workers: int | None = None) -> Iterator[Pool]:
     """Threads of this process, or an existing Dask cluster, or a local one of so many processes.
 
     Raises ConfigError where the arguments exclude each other, ClusterError where no cluster can be had.
@@ -84,7 +82,7 @@ def line(error: BaseException) -> str:
 
     text = " ".join(str(error).split())
     kind = type(error).__name__
-    return text if text and isinstance(error, AnalogMGDError) else f"{kind}: {text}".removesuffix(": ")
+    return text if text and isinstance(error, AnalogMGDError | OSError) else f"{kind}: {text}".removesuffix(": ")
 
 
 class Threads:

@@ -195,7 +195,6 @@ def followed(whole: Sweep, out: str, pool: Pool, quiet: bool) -> str:
         total=whole.chip_steps, file=sys.stderr, unit="chip-step", unit_scale=True, disable=quiet, mininterval=every,
         leave=False, dynamic_ncols=True,
     ) as bar:  # fmt: skip
-
         begun = False
 
         def tick(ended: int, chip_steps: int) -> None:
