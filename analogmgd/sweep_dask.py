@@ -21,7 +21,7 @@ from typing import Any
 from .data import Dataset
 from .datasets import MODULES
 from .errors import ClusterError, ConfigError
-from .sweep_point import Target
+from .sweep_point import Stopped, Target
 from .sweep_pool import Make, Outcome, line
 from .sweep_worker import Versions, run_point, same, versions
 
@@ -297,12 +297,11 @@ class Cluster:
         error = future.exception() if future.status == "error" else None
         if isinstance(error, ImportError):
             raise ClusterError(f"a worker does not have this package: {line(error)}")
-        if n in self._alone:
-            killed = isinstance(error, self._distributed.KilledWorker)
-            why = "every worker that it was given to died" if killed or error is None else line(error)
-            return [(n, why)]
-        self._suspects.append((n, arguments))
-        return []
+        killed = isinstance(error, self._distributed.KilledWorker)
+        if n not in self._alone and (killed or error is None or isinstance(error, Stopped)):
+            self._suspects.append((n, arguments))
+            return []
+        return [(n, "every worker that it was given to died" if killed or error is None else line(error))]
 
     def _kept(self, told: dict[str, Any]) -> Outcome:
         if "unfit" in told:

@@ -10,8 +10,8 @@ import numpy as np
 from . import __version__
 from .config import Config
 from .data import Dataset, load_dataset
-from .sweep_pool import outcome
 from .sweep_point import Stopped, Target
+from .sweep_pool import outcome
 
 Versions = dict[str, str]
 

@@ -18,6 +18,7 @@ from analogmgd.errors import ClusterError, ConfigError
 from analogmgd.sweep import Sweep
 from analogmgd.sweep_file import DONE, FAILED, SweepFile
 from analogmgd.sweep_pool import Threads, pool_of
+from analogmgd.sweep_worker import versions
 from analogmgd.vary import Axis, grid
 
 pytest.importorskip("distributed")
@@ -153,7 +154,7 @@ def test_a_local_cluster_with_a_worker_killed(own, started):
 
 KILLER = """
 import os, analogmgd.sweep_worker as worker
-measured = worker.outcome
+from analogmgd.sweep_pool import outcome as measured
 def outcome(make, targets, threads, tick):
     if make()[0].rule.eta == 0.2:
         os._exit(9)
@@ -187,7 +188,7 @@ def test_ctrl_c_keeps_what_is_done(own, started):
     path, done = own / "interrupted.h5", 0
     for number in (signal.SIGINT, signal.SIGTERM):
         process = started(own, "--workers", "2", "-o", path)
-        until(lambda: points_done(path) > done)
+        until(lambda done=done: points_done(path) > done)
         workers = workers_of(process)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)
@@ -297,22 +298,20 @@ def test_clusters_that_cannot_be_used(running, tmp_path, monkeypatch):
     import distributed
 
     with distributed.Client(running.address, set_as_default=False) as client:
+        until(client.nthreads)
         worker = next(iter(client.nthreads()))
     assert "is a Worker of Dask, no scheduler" in told(worker)
     monkeypatch.setattr(side, "CONNECT_SECONDS", 10.0)
-    mine = side.versions()
-    monkeypatch.setattr(side, "versions", lambda: {**mine, "numpy": "3.0"})
-    assert f"has another version of numpy: {np.__version__}, here 3.0" in told(running.address)
+    there = np.__version__
+    monkeypatch.setattr(np, "__version__", "3.0")
+    assert f"has another version of numpy: {there}, here 3.0" in told(running.address)
     assert (tmp_path / "sweep.h5").read_text() == "kept"
 
 
 def test_workers_that_join_with_other_versions(running, tmp_path, monkeypatch):
-    import analogmgd.sweep_dask as side
-
-    mine = side.versions()
     whole = sweep_of(grid([Axis("rule.eta", (0.1, 0.2))]))
     with pool_of(scheduler=running.address) as pool:
-        monkeypatch.setattr(side, "versions", lambda: {**mine, "numpy": "3.0"})
-        pool._versions = side.versions()
+        monkeypatch.setattr(np, "__version__", "3.0")
+        pool._versions = versions()
         with pytest.raises(ClusterError, match="that joined has another version of numpy"):
             whole.run(tmp_path / "s.h5", pool=pool)
