@@ -58,6 +58,7 @@ _HOME = {
     "plot_sweep": "plot_sweep",
     "plot_trace": "plot",
     "release": "trace_release",
+    "report": "report",
     "run_config": "train",
     "sweep": "sweep",
     "train": "train",
@@ -105,6 +106,7 @@ __all__ = [
     "plot_sweep",
     "plot_trace",
     "release",
+    "report",
     "run_config",
     "sweep",
     "train",
@@ -129,6 +131,7 @@ if TYPE_CHECKING:
     from .plot_devices import plot_devices
     from .plot_fit import plot_fit
     from .plot_sweep import plot_sweep
+    from .report import report
     from .retention import age
     from .rule import MGD, Backprop
     from .sweep import sweep

@@ -24,6 +24,7 @@ COMMANDS = {
     "sweep": ("sweep", "Train ensembles of chips at many points of settings."),
     "info": ("traces", "Say what a trace or a sweep holds."),
     "plot": ("traces", "Draw a trace, or a sweep."),
+    "report": ("report", "Write traces and sweeps as one page of HTML."),
     "export": ("traces", "Write a trace or a sweep as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
     "devices": ("devices", "List device presets, show or draw one, or fit one of your own."),
