@@ -22,7 +22,8 @@ from .trace import Trace
 from .trace_open import one_line
 
 ROWS = 500  # of a table, at most
-QUANTITIES = {"accuracy": (100, " %"), "cost": (1, "")}  # factor and unit of what people read
+PER_CENT = "\u00a0%"
+QUANTITIES = {"accuracy": (100, PER_CENT), "cost": (1, "")}  # factor and unit of what people read
 INTERVAL = f"{100 * LEVEL:g} % interval"
 Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
@@ -238,9 +239,11 @@ def points_table(sweep: SweepFile, rows: Sequence[Mapping[str, Any]]) -> Table:
         for one in row["targets"]:
             share = {k: 100 * one[k] for k in ("share", "low", "high")}
             line += [amount(one["steps"]["median"]), between(one["steps"], "low", "high")]
-            line += [amount(share["share"], " %"), between(share, "low", "high", " %")]
+            line += [amount(share["share"], PER_CENT), between(share, "low", "high", PER_CENT)]
         lines.append([*line, str(row["diverged"] or "")])
-    caption = "Over the chips of each point; times censored where a chip does not get there (Kaplan and Meier)"
+    caption = "Over the chips of each point"
+    if sweep.targets:
+        caption += "; times censored where a chip does not get there (Kaplan and Meier)"
     return Table(head, lines, caption + more(len(rows)))
 
 
@@ -288,9 +291,10 @@ def amount(number: float, unit: str = "") -> str:
 
 
 def between(found: Mapping[str, float], low: str, high: str, unit: str = "") -> str:
-    """Two ends; what is not known is open."""
-    ends = [amount(found[end]) for end in (low, high)]
-    return "–" if ends == ["–", "–"] else f"{ends[0]} to {ends[1]}{unit}"
+    """Two ends; of a time the later one may not be known."""
+    if not np.isfinite(found[high]):
+        return f"from {amount(found[low], unit)}" if np.isfinite(found[low]) else "–"
+    return f"{amount(found[low])} to {amount(found[high], unit)}"
 
 
 def more(n: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Protocol
 
+MANY = 10  # columns of a table, from which it is printed small
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2024; --faint: #5b6570; --line: #d8dde2; --back: #fff; --raised: #f5f7f9; --link: #0b5cad; }
 @media (prefers-color-scheme: dark) {
@@ -44,6 +45,7 @@ pre { background: var(--raised); padding: .8rem 1rem; border-radius: 6px; overfl
   :root { --ink: #000; --faint: #444; --line: #bbb; --back: #fff; --raised: #f5f7f9; --link: #000; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .wide { overflow: visible; } table { font-size: 8pt; } th, td { white-space: normal; padding-right: .6rem; }
+  table.many { font-size: 5.5pt; } .many th, .many td { padding-right: .3rem; }
   figure img { min-width: 0; max-width: 100%; filter: none; }
   figure, tr { break-inside: avoid; } h2, h3 { break-after: avoid; }
 }
@@ -105,7 +107,8 @@ class Table:
         head = "".join(f'<th scope="col">{escape(text)}</th>' for text in self.head)
         rows = ("".join(self._cell(text) for text in row) for row in self.rows)
         body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-        table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
+        kind = ' class="many"' * (len(self.head) > MANY)
+        table = f"<table{kind}>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>"
         if not self.caption:
             return f'<div class="wide" tabindex="0">{table}</div>'
         caption = escape(self.caption)  # outside of what scrolls

@@ -21,9 +21,9 @@ import h5py
 import numpy as np
 from common import machine, save
 
-POINTS, WITHIN = 200, 5.0  # a kill comes so many seconds after a start, at most
+POINTS, WITHIN = 300, 6.5  # a kill comes so many seconds after a start, at most
 SWEEP = [
-    sys.executable, "-m", "analogmgd", "sweep", "parity", "--vary", f"rule.eta=0.004..0.8:{POINTS}", "--chips", "64",
+    sys.executable, "-m", "analogmgd", "sweep", "parity", "--vary", f"rule.eta=0.002..0.6:{POINTS}", "--chips", "64",
     "--steps", "300000", "--target", "1", "--quiet", "-o",
 ]  # fmt: skip
 
