@@ -20,6 +20,7 @@ _HOME = {
     "AvgPool2d": "layers",
     "Backprop": "rule",
     "Chip": "chip",
+    "ClusterError": "errors",
     "Config": "config",
     "ConfigError": "errors",
     "ConvergenceError": "errors",
@@ -69,6 +70,7 @@ __all__ = [
     "AvgPool2d",
     "Backprop",
     "Chip",
+    "ClusterError",
     "Config",
     "ConfigError",
     "Conv2d",
@@ -120,7 +122,7 @@ if TYPE_CHECKING:
     from .device_fit import fit_device
     from .device_response import device_response
     from .devices import Device, device
-    from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
+    from .errors import AnalogMGDWarning, ClusterError, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
     from .export_sweep import export_sweep
     from .faults import Faults

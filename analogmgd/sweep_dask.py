@@ -107,7 +107,8 @@ def local(workers: int, threads: int) -> Iterator[Cluster]:
                     silence_logs=SILENT,
                 )
         except (OSError, RuntimeError, TimeoutError) as error:
-            raise ClusterError(f"cannot start {workers} workers: {line(error)}") from None
+            hint = ' (a script needs `if __name__ == "__main__":`)' if isinstance(error, RuntimeError) else ""
+            raise ClusterError(f"cannot start {workers} workers: {line(error)}{hint}") from None
         try:
             with connected(distributed, made, "the local cluster") as pool:
                 yield pool
@@ -197,7 +198,7 @@ class Cluster:
 
     def __init__(self, client: Any, name: str, distributed: Any) -> None:
         self.client, self.name, self._distributed = client, name, distributed
-        self.chip_steps = 0
+        self.chip_steps, self.note = 0, ""
         self._group = f"analogmgd-point-{uuid.uuid4().hex[:8]}"
         self._running: dict[Any, tuple[int, tuple[Any, ...]]] = {}  # future -> point, arguments of its task
         self._ended: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -215,6 +216,7 @@ class Cluster:
             with self._lost():
                 self._threads = sum(self.client.nthreads().values())
             self._looked = time.monotonic()
+            self.note = "" if self._threads else "no workers yet"
         return max(1, self._threads)
 
     @property

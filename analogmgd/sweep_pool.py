@@ -25,9 +25,11 @@ class Pool(Protocol):
     threads : of all of it, now
     room : points it wants to have at a time, now
     chip_steps : done since it was made
+    note : what it waits for, in a few words
     """
 
     chip_steps: int
+    note: str
 
     @property
     def threads(self) -> int: ...
@@ -90,7 +92,7 @@ class Threads:
 
     def __init__(self, threads: int) -> None:
         self.threads = self.room = threads
-        self.chip_steps = 0
+        self.chip_steps, self.note = 0, ""
         self._stop, self._lock = threading.Event(), threading.Lock()
         self._pool = ThreadPoolExecutor(threads, "analogmgd-point")
         self._running: dict[Future[Outcome], int] = {}

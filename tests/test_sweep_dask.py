@@ -223,6 +223,8 @@ def test_workers_stop_with_the_sweep_that_nobody_waits_for(running, tmp_path):
 def test_the_scheduler_goes(own, started, tmp_path):
     path = own / "lost.h5"
     with processes(tmp_path / "elsewhere") as cluster:
+        with pool_of(scheduler=cluster.address) as pool:
+            assert (pool.threads, pool.note) == (1, "no workers yet")
         cluster.worker()
         process = started(own, "--scheduler", cluster.address, "-o", path)
         until(lambda: points_done(path) >= 1)

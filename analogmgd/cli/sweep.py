@@ -201,7 +201,8 @@ def followed(whole: Sweep, out: str, pool: Pool, quiet: bool) -> str:
             nonlocal begun
             if not begun:  # what was done before counts for what is left, and not for the rate
                 begun, bar.initial = True, chip_steps
-            bar.set_postfix_str(f"{ended} of {len(whole.points)} points", refresh=False)
+            points = f"{ended} of {len(whole.points)} points"
+            bar.set_postfix_str(f"{points}, {pool.note}" if pool.note else points, refresh=False)
             bar.update(chip_steps - bar.n)
 
         return whole.run(out, tick=tick, pool=pool)
