@@ -21,7 +21,8 @@ import h5py
 import numpy as np
 from common import machine, save
 
-POINTS, WITHIN = 300, 6.5  # a kill comes so many seconds after a start, at most
+POINTS = 300
+WITHIN = (2.0, 8.0)  # a kill comes so many seconds after a start
 SWEEP = [
     sys.executable, "-m", "analogmgd", "sweep", "parity", "--vary", f"rule.eta=0.002..0.6:{POINTS}", "--chips", "64",
     "--steps", "300000", "--target", "1", "--quiet", "-o",
@@ -83,13 +84,13 @@ def killed(path: Path, kills: int, random: np.random.Generator, cluster: Cluster
     while sum(list(hit.values())[:2]) < kills:
         process = subprocess.Popen(words)
         try:
-            process.wait(random.uniform(0.8, WITHIN))
+            process.wait(random.uniform(*WITHIN))
         except subprocess.TimeoutExpired:
             if cluster and sum(list(hit.values())[:2]) % 2:
                 cluster.kill()
                 hit["worker"] += 1
                 try:
-                    process.wait(random.uniform(0.2, WITHIN))
+                    process.wait(random.uniform(0.2, WITHIN[0]))
                 except subprocess.TimeoutExpired:
                     process.terminate()
                     process.wait()
