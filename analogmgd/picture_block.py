@@ -1,4 +1,5 @@
-"""A block of lanes whose chips have networks of pictures: a chip a lane, all of its devices its own."""
+"""A block of lanes whose chips have networks of pictures, or nodes that are perturbed: a chip a lane, all its devices
+its own."""
 
 from __future__ import annotations
 
@@ -84,4 +85,4 @@ class PictureBlock(Block):
 
 def lane_block(plan: object) -> type[Block]:
     """The kind of block of the chips of a plan that have a lane each."""
-    return PictureBlock if plan.chip.network.pictures else Block  # type: ignore[attr-defined]
+    return PictureBlock if plan.chip.network.pictures or plan.nodes else Block  # type: ignore[attr-defined]
