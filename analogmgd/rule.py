@@ -63,7 +63,7 @@ class MGD(Optimiser):
     amplitude : float > 0, in units of theta: root-mean-square perturbation of a parameter
     perturb : "parameters" | "nodes"
         What is perturbed: theta, or the pre-activation of each neuron at each place; G of a weight is then C_ac times
-        the perturbation of its neuron times what it reads (node perturbation; Le Cun, Galland & Hinton 1988, Oripov et
+        the perturbation of its neuron times what it reads (node perturbation; Widrow & Lehr 1990, Oripov et
         al. 2025); amplitude is then in units of pre-activations.
     layers : "together" | "in-turn"
         In turn: perturbation k is of layer k % L alone, L layers with parameters; the others are still. Random, walsh
