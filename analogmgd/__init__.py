@@ -59,6 +59,7 @@ _HOME = {
     "plot_trace": "plot",
     "release": "trace_release",
     "run_config": "train",
+    "run_study": "study",
     "sweep": "sweep",
     "train": "train",
 }
@@ -106,6 +107,7 @@ __all__ = [
     "plot_trace",
     "release",
     "run_config",
+    "run_study",
     "sweep",
     "train",
 ]
@@ -131,6 +133,7 @@ if TYPE_CHECKING:
     from .plot_sweep import plot_sweep
     from .retention import age
     from .rule import MGD, Backprop
+    from .study import run_study
     from .sweep import sweep
     from .sweep_file import SweepFile
     from .trace import Trace

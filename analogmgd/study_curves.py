@@ -158,7 +158,8 @@ class Panel:
             took = [file.file["points/wall_seconds"][n] / file.file["chips/steps"][n, 0] for n in points]
             times = gathered(file, "steps_to_target", points, self.target)
             chips = [int((file.file["chips/chip"][n] >= 0).sum()) for n in points]
-            found = time_to_target(times * np.repeat(np.array(took) / np.array(chips), chips), np.inf)
+            pace = np.repeat(np.array(took) / np.array(chips), chips)
+            found = time_to_target(times * pace, float((gathered(file, "steps", points) * pace).max()))
             return found["low"], found["median"], found["high"], len(times)
         times = gathered(file, f"{'seconds' if self.value == 'seconds' else 'steps'}_to_target", points, self.target)
         if self.value == "solved":

@@ -42,7 +42,7 @@ def draw_study(study: Study, curves: Sequence[Sequence[Curve]], labels: Sequence
 
 
 def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> None:
-    """Lines with error bars; words side by side."""
+    """Lines with error bars, crosses where nothing is known; words side by side."""
     words = [x for curve in curves for x in curve.x if isinstance(x, str | bool)]
     names = list(dict.fromkeys(words))
     for k, curve in enumerate(curves):
@@ -53,16 +53,20 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
         down = np.where(np.isfinite(low), middle - low, 0.0)
         up = np.where(np.isfinite(high), high - middle, 0.0)
         known = np.isfinite(middle)
+        colour = CYCLE[k % len(CYCLE)]
+        top = (np.array(x) + shift)[~known]  # where it is not known, a cross at the upper edge
+        if len(top):
+            ax.plot(top, np.full(len(top), 0.98), "x", ms=5, color=colour, transform=ax.get_xaxis_transform())
         if not known.any():
             continue
         ax.errorbar(
             (np.array(x) + shift)[known], middle[known], yerr=np.abs([down[known], up[known]]),
             fmt=MARKS[k % len(MARKS)] + ("" if names else "-"), ms=4, lw=1.2, capsize=2,
-            color=CYCLE[k % len(CYCLE)], label=f"{curve.label}" if panel.lines else None,
+            color=colour, label=curve.label if panel.lines else None,
         )  # fmt: skip
     ax.set(title=panel.title, xlabel=panel.xlabel or panel.x or "", ylabel=label)
     if names:
-        ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
+        ax.set_xticks(range(len(names)), [str(name) for name in names], rotation=30, ha="right")
     else:
         scale(ax, [v for curve in curves for v in curve.x], "x")
     shown = [v for curve in curves for v in curve.middle if np.isfinite(v)]
