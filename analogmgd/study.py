@@ -190,6 +190,6 @@ def written(study: Study, place: Path, quick: bool, status: str) -> dict[str, An
 
     with ExitStack() as stack:
         files = {name: stack.enter_context(SweepFile(os.fspath(place / f"{name}.h5"))) for name in study.raw}
-        curves = [panel.curves(files[panel.sweep]) for panel in study.panels]
+        curves = [panel.curves(files) for panel in study.panels]
         outcomes = [check.outcome(study.panels, curves) for check in study.checks]
     return write_pages(study, place, quick, status, curves, outcomes)

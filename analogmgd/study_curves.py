@@ -26,6 +26,7 @@ VALUES = {  # what a panel may show: label of its axis, scale
     "wall": ("seconds here until {target}", 1.0),
     "largest": ("largest {of} at which {share} % of the chips reach {target}", 1.0),
 }
+HERE = "backpropagation, here"
 LESS_IS_BETTER = {"time", "seconds", "cost", "angle", "wall"}
 
 
@@ -61,6 +62,7 @@ class Panel:
     best : key whose best value is taken at each x (the least time, cost or angle, the largest share or accuracy)
     target : number of the target; of : key whose largest value is asked for ("largest"), share : of the chips, or the
         one along which an angle falls to a level ("until")
+    beside : another sweep, whose time on this machine stands beside the others under the name HERE
     where : key -> value, points that are looked at
     """
 
@@ -75,6 +77,7 @@ class Panel:
     share: float = 0.5
     level: float = 45.0
     pick: int | None = None
+    beside: str | None = None
     where: Mapping[str, Any] | None = None
     xlabel: str | None = None
 
@@ -88,7 +91,7 @@ class Panel:
             raise ConfigError(f"study {study!r}: panel {table.get('title')!r}: {error}") from None
         if (
             panel.value not in VALUES
-            or panel.sweep not in sweeps
+            or not {panel.sweep, panel.beside or panel.sweep} <= set(sweeps)
             or (panel.value in ("largest", "until")) != (panel.of is not None)
         ):
             raise ConfigError(f"study {study!r}: panel {panel.title!r}: value {panel.value!r} of sweep {panel.sweep!r}")
@@ -104,8 +107,18 @@ class Panel:
         """Keys that make lines."""
         return (self.lines,) if isinstance(self.lines, str) else self.lines or ()
 
-    def curves(self, file: SweepFile) -> list[Curve]:
-        """Its lines, from what is done of a sweep."""
+    def curves(self, files: Mapping[str, SweepFile]) -> list[Curve]:
+        """Its lines, from what is done of a study's sweeps."""
+        found = self.lines_of(files[self.sweep])
+        if self.beside:
+            (here,) = Panel("", self.beside, "wall", target=self.target).lines_of(files[self.beside])
+            for name, values in vars(found[0]).items():
+                if name != "label":
+                    values += [HERE] if name == "x" else getattr(here, name)
+        return found
+
+    def lines_of(self, file: SweepFile) -> list[Curve]:
+        """Its lines, from what is done of its sweep."""
         done = np.flatnonzero(file.state == DONE)
         for key, value in (self.where or {}).items():
             done = done[file.column(key)[done] == value]

@@ -12,7 +12,7 @@ import analogmgd as am
 from analogmgd import study as module
 from analogmgd.study import Study, names, run_study
 from analogmgd.study_checks import Check, slope, verdict
-from analogmgd.study_curves import Curve, Panel
+from analogmgd.study_curves import HERE, Curve, Panel
 from analogmgd.sweep_file import SweepFile, created
 from analogmgd.sweep_point import Target
 from analogmgd.vary import listed
@@ -43,7 +43,8 @@ def test_their_settings_can_be(name, quick):
     for check in study.checks:
         panel = study.panels[check.panel]
         values = next(a.values for a in study.sweeps(quick)[panel.sweep].points.axes if a.key == panel.x)
-        assert check.kind == "slope" or {v for v in (check.at, check.to) if v is not None} <= set(values)
+        here = {HERE} if panel.beside else set()
+        assert check.kind == "slope" or {v for v in (check.at, check.to) if v is not None} <= {*values, *here}
 
 
 def tiny(self, quick=False, whole=Study.sweeps):
@@ -102,45 +103,51 @@ def made(tmp_path):
     return make
 
 
-def test_the_best_value_is_taken_at_each_x_and_unknown_times_stay_unknown(made):
+@pytest.fixture
+def at(made):
+    """The same as the sweep "s" of a study."""
+    return lambda *arguments, **named: {"s": made(*arguments, **named)}
+
+
+def test_the_best_value_is_taken_at_each_x_and_unknown_times_stay_unknown(at):
     points = [{"a.x": x, "rule.eta": e} for x in (1, 2) for e in (0.1, 0.3)]
     times = np.full((4, 100), np.nan)
     times[0], times[1] = 500, 200  # x = 1: eta 0.3
     times[2, :40], times[3, :30] = 100, 50  # x = 2: neither is known; more chips get there with 0.1
     panel = Panel("", "s", "time", "a.x", best="rule.eta")
-    (curve,) = panel.curves(made(points, times))
+    (curve,) = panel.curves(at(points, times))
     assert curve.x == [1, 2]
     assert curve.best == [0.3, 0.1]
     assert curve.middle[0] == 200
     assert math.isnan(curve.middle[1])
-    (solved,) = Panel("", "s", "solved", "a.x", best="rule.eta").curves(made(points, times))
+    (solved,) = Panel("", "s", "solved", "a.x", best="rule.eta").curves(at(points, times))
     assert solved.middle == [100.0, 40.0]
     assert solved.low[1] == pytest.approx(30.94, abs=0.01)  # Wilson, 40 of 100
     assert solved.high[1] == pytest.approx(49.80, abs=0.01)
 
 
-def test_the_largest_value_that_is_stable(made):
+def test_the_largest_value_that_is_stable(at):
     points = [{"a.x": 1, "rule.eta": e} for e in (0.1, 0.2, 0.4, 0.8)]
     times = np.full((4, 100), np.nan)
     for n, reached in enumerate((100, 80, 55, 45)):
         times[n, :reached] = 10
     panel = Panel("", "s", "largest", "a.x", of="rule.eta", share=0.5)
-    (curve,) = panel.curves(made(points, times))
+    (curve,) = panel.curves(at(points, times))
     assert (curve.low[0], curve.middle[0], curve.high[0]) == (0.2, 0.4, 0.8)
 
 
-def test_where_an_angle_falls_to_a_level_and_lists_as_x(made):
+def test_where_an_angle_falls_to_a_level_and_lists_as_x(at):
     points = [{"network.sizes": [2, h, 1], "rule.tau_theta": k} for h in (4, 8) for k in (10, 100, 1000)]
     angles = [np.full(100, a) for a in (80, 60, 20, 85, 80, 40)]
     panel = Panel("", "s", "until", "network.sizes", of="rule.tau_theta", level=40.0, pick=1)
-    (curve,) = panel.curves(made(points, angles=angles))
+    (curve,) = panel.curves(at(points, angles=angles))
     assert curve.x == [4, 8]
     assert curve.middle == [pytest.approx(10**2.5), 1000]
 
 
-def test_seconds_here_are_of_one_chip(made):
+def test_seconds_here_are_of_one_chip(at):
     times = np.full((3, 1), 500.0)  # half of its run, which took 3 s
-    (curve,) = Panel("", "s", "wall").curves(made([{"run.seed": s} for s in range(3)], times, wall=3.0))
+    (curve,) = Panel("", "s", "wall").curves(at([{"run.seed": s} for s in range(3)], times, wall=3.0))
     assert curve.x == ["all"]
     assert curve.middle == [pytest.approx(1.5)]
     assert curve.chips == [3]
