@@ -183,6 +183,25 @@ class Block:
         shape = (self.plan.n_neurons, self.ids.shape[1])
         return np.zeros(shape, self.plan.dtype), np.zeros(shape, self.plan.dtype)
 
+    @property
+    def _physical(self) -> list[np.ndarray]:
+        """All that changes and is no function of the step: [.., lanes] each."""
+        own = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
+        return [*own, *(self.devices.state if self.devices else ())]
+
+    def state(self) -> list[np.ndarray]:
+        """What the chips are to be gone on with from step n, first axis chips."""
+        return [array[:, : self.count].T.copy() for array in self._physical]
+
+    def load(self, n: int, state: list[np.ndarray]) -> None:
+        """Go on from step n with what `state` gave."""
+        lanes = np.minimum(np.arange(self.ids.shape[1]), self.count - 1)
+        for array, values in zip(self._physical, state, strict=True):
+            array[:] = values.T[:, lanes]
+        for array, own in self._copies:
+            own[...] = array[:, 0]
+        self.n = n
+
     def advance(self, until: int, probe: bool) -> None:
         """Do steps n .. until-1 (at most PROBE_ROWS with the probe on, whose rows start at 0)."""
         lane = self.probe_lane if probe else self._probe_off

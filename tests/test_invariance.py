@@ -511,6 +511,16 @@ def assert_cuts(case, ids, whole, lanes, cuts, keep):
             assert_bits(block.chips_cost_ac(), whole.record["cost_ac"][cut, of_block], f"cut at {cut}: C_ac")
             if keep:
                 assert_bits(block.chips_gradient(), whole.record["gradient"][cut, of_block], f"cut at {cut}: G")
+            if cut == min(cuts, default=0):
+                kept = cut, block.state()
+        again = next(b for b in engine.make_blocks(plan, start, 1, lanes) if b.first == block.first)
+        if cuts:  # a new block that is given the state goes on as if nothing had happened
+            again.load(*kept)
+            again.advance(case.run["steps"], probe=False)
+            assert_bits(again.chips_theta(), block.chips_theta(), f"resumed at {kept[0]}: theta")
+            assert_bits(again.first_bad, block.first_bad, f"resumed at {kept[0]}: first bad")
+            for name, values in block.chips_counts().items():
+                assert_bits(again.chips_counts()[name], values, f"resumed at {kept[0]}: {name}")
 
 
 # Each kind of rule has its own examples, so that few of them reach every path of the kernels.
