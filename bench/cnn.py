@@ -175,14 +175,14 @@ def duration(seconds: float | None) -> str:
 
 
 def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
-    """Take over the runs of an earlier file of the same recipe, data and length; those of backpropagation only if its
+    """Take over the finished runs of an earlier file of the same recipe, data and length; those of backpropagation only if its
     recipe is the same, too."""
     for key in ("recipe", "data_sha256", "steps"):
         if before.get(key, result[key]) != result[key]:
             raise SystemExit(f"{path}: made with another {key}; give another folder (-o) or leave out --add")
-    result["runs"] = before["runs"]
-    if "backprop" in before and before["backprop recipe"] == result["backprop recipe"]:
-        result["backprop"] = before["backprop"]
+    same = "backprop" in before and before["backprop recipe"] == result["backprop recipe"]
+    for kind in ("runs", "backprop") if same else ("runs",):
+        result[kind] = [run for run in before[kind] if run["status"] == "complete"]
 
 
 def summarise(result: dict[str, Any]) -> None:
