@@ -20,6 +20,7 @@ _HOME = {
     "AvgPool2d": "layers",
     "Backprop": "rule",
     "Chip": "chip",
+    "ClusterError": "errors",
     "Config": "config",
     "ConfigError": "errors",
     "ConvergenceError": "errors",
@@ -58,6 +59,7 @@ _HOME = {
     "plot_sweep": "plot_sweep",
     "plot_trace": "plot",
     "release": "trace_release",
+    "report": "report",
     "run_config": "train",
     "run_study": "study",
     "sweep": "sweep",
@@ -69,6 +71,7 @@ __all__ = [
     "AvgPool2d",
     "Backprop",
     "Chip",
+    "ClusterError",
     "Config",
     "ConfigError",
     "Conv2d",
@@ -106,6 +109,7 @@ __all__ = [
     "plot_sweep",
     "plot_trace",
     "release",
+    "report",
     "run_config",
     "run_study",
     "sweep",
@@ -120,7 +124,7 @@ if TYPE_CHECKING:
     from .device_fit import fit_device
     from .device_response import device_response
     from .devices import Device, device
-    from .errors import AnalogMGDWarning, ConfigError, ConvergenceError, DataError, TraceError
+    from .errors import AnalogMGDWarning, ClusterError, ConfigError, ConvergenceError, DataError, TraceError
     from .export import export_trace
     from .export_sweep import export_sweep
     from .faults import Faults
@@ -131,6 +135,7 @@ if TYPE_CHECKING:
     from .plot_devices import plot_devices
     from .plot_fit import plot_fit
     from .plot_sweep import plot_sweep
+    from .report import report
     from .retention import age
     from .rule import MGD, Backprop
     from .study import run_study

@@ -25,6 +25,10 @@ class FetchError(AnalogMGDError, OSError):
     """A file cannot be downloaded. The command line exits with 1."""
 
 
+class ClusterError(AnalogMGDError, OSError):
+    """A Dask cluster cannot be reached or used, or has gone. The command line exits with 1."""
+
+
 class TraceError(AnalogMGDError, OSError):
     """A trace file cannot be written or read. The command line exits with 1."""
 

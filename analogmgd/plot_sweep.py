@@ -19,6 +19,7 @@ from .sweep_statistics import share, spread, time_to_target
 
 Array = npt.NDArray[Any]
 LINES = 6  # of a second key; more, and it is drawn as a map
+MARGIN = 0.04  # of the horizontal axis
 WIDE = 30.0  # last over first positive value from which an axis is logarithmic
 
 
@@ -157,12 +158,18 @@ def name_axes(
     if ticks is not None:
         ax.set_xticks(range(len(ticks)), list(ticks), rotation=30 if len(ticks) > 3 else 0)
         return
+    low, high = float(across.min()), float(across.max())  # the same in all panels, also where nothing is drawn
     positive = np.unique(across[across > 0])
-    if len(positive) > 1 and positive[-1] / positive[0] >= WIDE and (across >= 0).all():
-        if (across == 0).any():
+    if len(positive) > 1 and positive[-1] / positive[0] >= WIDE and low >= 0:
+        if low == 0:
             ax.set_xscale("symlog", linthresh=positive[0])
+            ax.set_xlim(-0.2 * positive[0], high * 1.2)
         else:
             ax.set_xscale("log")
+            room = (high / low) ** MARGIN
+            ax.set_xlim(low / room, high * room)
+    elif high > low:
+        ax.set_xlim(low - MARGIN * (high - low), high + MARGIN * (high - low))
 
 
 def title(panel: tuple[str, str, int]) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +15,10 @@ import numpy as np
 from .config import Config
 from .data import Dataset
 from .engine import Interrupts, thread_count
-from .errors import AnalogMGDError, ConfigError
+from .errors import ConfigError
 from .sweep_file import DONE, SweepFile, created
 from .sweep_point import Stopped, Target, measured
+from .sweep_pool import Pool, Threads, pool_of
 from .train import environment, settle
 from .vary import Axis, Point, Points, grid, listed, tables
 
@@ -38,6 +37,8 @@ def sweep(
     targets: Sequence[float | str] = (),
     zipped: bool = False,
     threads: int | None = None,
+    scheduler: str | None = None,
+    workers: int | None = None,
 ) -> SweepFile:
     """Train ensembles of chips at many points of settings; what `analogmgd sweep` does.
 
@@ -47,9 +48,13 @@ def sweep(
     settings : dotted key -> value, the same at all points
     targets : accuracies, or texts such as "cost=0.01", whose times are kept
     zipped : values side by side instead of all combinations
-    threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it
+    threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it, nor on the following
+    scheduler : address of a Dask cluster on whose workers the points run
+    workers : processes of a local cluster that is made for the sweep; a script that asks for it needs
+        `if __name__ == "__main__":`, as those processes import it
 
-    Returns the file, open to be read. Raises ConfigError where a point's settings cannot be, before anything runs.
+    Returns the file, open to be read. Raises ConfigError where a point's settings cannot be, before anything runs;
+    ClusterError where a cluster cannot be reached or is lost.
 
     >>> file = sweep("parity", {"rule.eta": [0.1, 0.5]}, "eta.h5", settings={"run.steps": 2000, "run.chips": 8})
     >>> file.values("final_accuracy").shape, file.column("rule.eta")
@@ -60,7 +65,9 @@ def sweep(
     found, given = Source(source), tables(dict(settings or {}))
     points = grid([Axis.made(k, v) for k, v in vary.items()], zipped) if isinstance(vary, Mapping) else listed(vary)
     asked = [Target.read(str(one)) for one in targets]
-    Sweep(lambda changes: found.config(overlay(given, changes)), points, asked).run(path, threads)
+    whole = Sweep(lambda changes: found.config(overlay(given, changes)), points, asked)
+    with pool_of(threads, scheduler, workers) as pool:
+        whole.run(path, pool=pool)
     return SweepFile(os.fspath(path))
 
 
@@ -125,74 +132,70 @@ class Sweep:
         path: str | os.PathLike[str],
         threads: int | None = None,
         tick: Callable[[int, int], None] = lambda points, chip_steps: None,
+        pool: Pool | None = None,
     ) -> str:
         """Do every point that is not done; "complete", "failed" (some points) or "interrupted" (Ctrl-C).
 
         path : file of the sweep; one that is there is gone on with, its failed points are tried again
         threads : points at a time; the last ones have several threads each
-        tick : called several times a second with the points and the chip-steps done by now
+        tick : called several times a second with the points and the chip-steps done by now, first with those of before
+        pool : where points run (see `sweep_pool.pool_of`) instead of threads of this process
+
+        Raises ClusterError where a Dask cluster is lost; what was finished is in the file.
         """
-        threads = thread_count(threads)
-        with self.open(os.fspath(path), threads) as file:
-            todo = np.flatnonzero(file.state != DONE).tolist()
-            return Crew(self, file, todo, threads, tick).work()
+        pool = pool or Threads(thread_count(threads))
+        with self.open(os.fspath(path), pool.threads) as file:
+            return Crew(self, file, pool, tick).work()
 
 
 class Crew:
-    """Threads that do points, a point each."""
+    """Gives the points of a sweep to a pool and writes what comes back."""
 
-    def __init__(
-        self, sweep: Sweep, file: SweepFile, todo: list[int], threads: int, tick: Callable[[int, int], None]
-    ) -> None:
-        self.sweep, self.file, self.todo, self.threads, self.tick = sweep, file, todo, threads, tick
-        self.stop = threading.Event()
-        self.lock = threading.Lock()
-        self.chip_steps = self.ended = self.failed = 0
+    def __init__(self, sweep: Sweep, file: SweepFile, pool: Pool, tick: Callable[[int, int], None]) -> None:
+        self.sweep, self.file, self.pool, self.tick = sweep, file, pool, tick
+        done = file.state == DONE
+        self.todo = np.flatnonzero(~done).tolist()
+        self.ended, self.failed, self.before = int(done.sum()), 0, file.chip_steps()
 
     def work(self) -> str:
         """Until nothing is left, or Ctrl-C."""
-        waiting = list(reversed(self.todo))
-        running: dict[Future[dict[str, Any]], int] = {}
-        with Interrupts() as interrupts, ThreadPoolExecutor(self.threads, "analogmgd-point") as pool:
+        waiting, running = self.todo[::-1], 0
+        with Interrupts() as interrupts:
             try:
-                while running or (waiting and not interrupts.count):
-                    while waiting and len(running) < self.threads and not interrupts.count:
-                        n = waiting.pop()
-                        share = max(1, self.threads // (len(running) + 1 + len(waiting)))
-                        running[pool.submit(self._point, n, share)] = n
-                    finished, _ = wait(running, timeout=0.2, return_when=FIRST_COMPLETED)
-                    for future in finished:
-                        self._keep(running.pop(future), future)
-                    self.tick(self.ended, self.chip_steps)
-                    if interrupts.count:
-                        self.stop.set()
+                while (running or waiting) and not interrupts.count:
+                    self._show()
+                    while waiting and running < self.pool.room and not interrupts.count:
+                        share = max(1, self.pool.threads // (running + len(waiting)))
+                        self._begin(waiting.pop(), share)
+                        running += 1
+                    running -= self._keep(0.2)
             finally:
-                self.stop.set()
-        if interrupts.count:
-            return "interrupted"
+                self.pool.stop()
+            self._keep(0)
+            self._show()
+            if interrupts.count:
+                return "interrupted"
         return "failed" if self.failed else "complete"
 
-    def _point(self, n: int, threads: int) -> dict[str, Any]:
-        config, data = self.sweep.at(n)
-        return measured(config, data, self.sweep.targets, threads, self._count)
+    def _begin(self, n: int, threads: int) -> None:
+        self.pool.begin(n, lambda: self.sweep.at(n), self.sweep.targets, threads)
 
-    def _count(self, chip_steps: int) -> None:
-        if self.stop.is_set():
-            raise Stopped
-        with self.lock:
-            self.chip_steps += chip_steps
+    def _show(self) -> None:
+        self.tick(self.ended, self.before + self.pool.chip_steps)
 
-    def _keep(self, n: int, future: Future[dict[str, Any]]) -> None:
-        try:
-            found = future.result()
-        except Stopped:
-            return
-        except (AnalogMGDError, MemoryError, FloatingPointError) as error:
-            self.failed += 1
-            self.file.fail(n, " ".join(str(error).split()) or type(error).__name__)
-        else:
-            self.file.write(n, found)
-        self.ended += 1
+    def _keep(self, seconds: float) -> int:
+        """Write what has ended; how many points that were."""
+        ended = self.pool.finished(seconds)
+        for n, found in ended:
+            if found is None:
+                continue
+            if isinstance(found, str):
+                self.failed += 1
+                self.file.fail(n, found)
+            else:
+                self.file.write(n, found)
+            self.ended += 1
+        return len(ended)
 
 
 def each_value(points: Points) -> list[int]:

@@ -204,6 +204,10 @@ class SweepFile:
         found: Array = self.file[f"chips/{name}"][:]
         return found
 
+    def chip_steps(self) -> int:
+        """Steps of all chips of the points that are done."""
+        return int(self.file["chips/steps"][:][self.state == DONE].sum())
+
     def errors(self) -> dict[int, str]:
         """Why the failed points failed."""
         return {int(n): self.file["points/error"][n].decode() for n in np.flatnonzero(self.state == FAILED)}

@@ -25,6 +25,7 @@ COMMANDS = {
     "study": ("study", "Carry out studies that come with the package: figure, table, what they show."),
     "info": ("traces", "Say what a trace or a sweep holds."),
     "plot": ("traces", "Draw a trace, or a sweep."),
+    "report": ("report", "Write traces and sweeps as one page of HTML."),
     "export": ("traces", "Write a trace or a sweep as CSV, NumPy or Parquet files."),
     "datasets": ("datasets", "List data sets, or show what one looks like."),
     "devices": ("devices", "List device presets, show or draw one, or fit one of your own."),

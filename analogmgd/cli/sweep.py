@@ -14,8 +14,11 @@ from .options import SettingsCommand, overrides
 from .output import columns, count, duration, print_json, si
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from analogmgd.sweep import Sweep
     from analogmgd.sweep_file import SweepFile
+    from analogmgd.sweep_pool import Pool
 
 EXIT = {"complete": 0, "failed": 1, "interrupted": 130}
 MANY = 10_000  # points from which --yes is needed
@@ -47,6 +50,8 @@ same command goes on where it was stopped.
 @click.option("--force", is_flag=True, help="Replace the file instead of going on with it.")
 @click.option("--yes", is_flag=True, help=f"Run more than {MANY} points.")
 @click.option("--threads", type=int, metavar="N", help="Default: ANALOGMGD_THREADS, or all processors.")
+@click.option("--workers", type=int, metavar="N", help="Run on N processes, a local Dask cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on an existing Dask cluster, such as tcp://host:8786.")
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="The table as one JSON object.")
 def sweep(
@@ -59,6 +64,8 @@ def sweep(
     force: bool,
     yes: bool,
     threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
     quiet: bool,
     as_json: bool,
     **settings: Any,
@@ -71,6 +78,7 @@ def sweep(
     from analogmgd.engine import thread_count
     from analogmgd.sweep import Sweep
     from analogmgd.sweep_file import SweepFile
+    from analogmgd.sweep_pool import pool_of
 
     from .resolve import Source, overlay
 
@@ -78,17 +86,20 @@ def sweep(
     found = Source(source, sweeps=True)
     points = points_of(found.sweep, vary, zipped)
     check_keys([axis.key for axis in points.axes], given)
-    workers = thread_count(threads)
+    here = thread_count(threads)
     targets = targets_of(found, given, target)
     whole = Sweep(lambda tables: found.config(overlay(given, tables)), points, targets)
     if len(points) > MANY and not yes:
         from analogmgd.sweep import paced
 
         raise ConfigError(
-            f"{len(points)} points would take about {duration(paced(whole, workers))}: give --yes to run them"
+            f"{len(points)} points would take about {duration(paced(whole, here))}: give --yes to run them"
         )
-    check_out(out, source, force)
-    status = followed(whole, out, workers, quiet)
+    path = out_path(out, source)
+    with pool_of(threads, scheduler, workers) as pool:
+        if force:
+            path.unlink(missing_ok=True)
+        status = followed(whole, out, pool, quiet)
     with SweepFile(out) as file:
         rows = table(file)
         if as_json:
@@ -149,8 +160,8 @@ def targets_of(source: Any, given: dict[str, Any], asked: tuple[str, ...]) -> tu
     return tuple(Target.read(one) for one in TARGETS.get(data.name, USUAL_TARGETS))
 
 
-def check_out(out: str, source: str, force: bool) -> None:
-    """The file may be made, gone on with, or replaced."""
+def out_path(out: str, source: str) -> Path:
+    """Where the file may be made, gone on with, or replaced."""
     from pathlib import Path
 
     path = Path(out)
@@ -160,11 +171,10 @@ def check_out(out: str, source: str, force: bool) -> None:
         raise ConfigError(f"cannot create {out!r}: its directory does not exist")
     if path.is_dir():
         raise ConfigError(f"cannot create {out!r}: it is a directory")
-    if force and path.exists():
-        path.unlink()
+    return path
 
 
-def followed(whole: Sweep, out: str, threads: int, quiet: bool) -> str:
+def followed(whole: Sweep, out: str, pool: Pool, quiet: bool) -> str:
     """Run with a progress bar."""
     from tqdm import tqdm
 
@@ -173,12 +183,17 @@ def followed(whole: Sweep, out: str, threads: int, quiet: bool) -> str:
         total=whole.chip_steps, file=sys.stderr, unit="chip-step", unit_scale=True, disable=quiet, mininterval=every,
         leave=False, dynamic_ncols=True,
     ) as bar:  # fmt: skip
+        begun = False
 
         def tick(ended: int, chip_steps: int) -> None:
-            bar.set_postfix_str(f"{ended} of {len(whole.points)} points", refresh=False)
+            nonlocal begun
+            if not begun:  # what was done before counts for what is left, and not for the rate
+                begun, bar.initial = True, chip_steps
+            points = f"{ended} of {len(whole.points)} points"
+            bar.set_postfix_str(f"{points}, {pool.note}" if pool.note else points, refresh=False)
             bar.update(chip_steps - bar.n)
 
-        return whole.run(out, threads, tick)
+        return whole.run(out, tick=tick, pool=pool)
 
 
 def table(file: SweepFile) -> list[dict[str, Any]]:
