@@ -165,7 +165,7 @@ def run_study(
 
     >>> found = run_study("optimisers", "optimisers", quick=True)
     >>> found["status"], sorted(found)
-    ('complete', ['checks', 'claim', 'name', 'panels', 'quick', 'status', 'title'])
+    ('complete', ['asks', 'checks', 'claim', 'name', 'note', 'panels', 'quick', 'status', 'title'])
     """
     study, place = Study.load(name), Path(directory)
     try:

@@ -32,7 +32,8 @@ def write_pages(
     labels = [panel.label(sweeps[panel.sweep].targets) for panel in study.panels]
     draw_study(study, curves, labels, place / "figure.png")
     found: dict[str, Any] = {
-        "name": study.name, "title": study.title, "claim": study.claim, "quick": quick, "status": status,
+        "name": study.name, "title": study.title, "asks": study.asks, "claim": study.claim, "note": study.note,
+        "quick": quick, "status": status,
         "panels": [
             {"title": panel.title, "x": panel.x, "value": label, "lines": panel.lines, "best": panel.best,
              "curves": [vars(curve) for curve in some]}
@@ -92,8 +93,11 @@ def text(
 
 def said(outcome: dict[str, Any]) -> str:
     """A check as a sentence."""
-    low, value, high = (short(outcome[name]) for name in ("low", "value", "high"))
-    between = " to ".join(short(v) for v in outcome["expect"])
+    low, value, high = (
+        short(math.nan if outcome[name] is None else outcome[name]) for name in ("low", "value", "high")
+    )
+    ends = zip(outcome["expect"], (-math.inf, math.inf), strict=True)  # JSON has no infinities
+    between = " to ".join(short(v if v is not None else end) for v, end in ends)
     number = "not known" if value == "-" else f"{value} [{low}, {high}]"
     return (
         f"{outcome['says']} **{outcome['verdict'].capitalize()}**: {outcome['what']} is {number}, expected {between}."

@@ -175,8 +175,8 @@ def duration(seconds: float | None) -> str:
 
 
 def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
-    """Take over the finished runs of an earlier file of the same recipe, data and length; those of backpropagation only if its
-    recipe is the same, too."""
+    """Take over the finished runs of an earlier file of the same recipe, data and length; those of backpropagation only
+    if its recipe is the same, too."""
     for key in ("recipe", "data_sha256", "steps"):
         if before.get(key, result[key]) != result[key]:
             raise SystemExit(f"{path}: made with another {key}; give another folder (-o) or leave out --add")

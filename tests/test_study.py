@@ -233,6 +233,24 @@ def test_the_program(tmp_path):
     assert "is not a directory" in there.stderr
 
 
+def test_a_study_in_a_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(Study, "sweeps", tiny)
+    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves: {**OUTCOME, "says": "<b>", "low": math.nan})
+    run_study("tau-p", tmp_path / "s", threads=1)
+    page = am.report(tmp_path / "s", tmp_path / "s.html").read_text()
+    assert Study.load("tau-p").title in page
+    assert "&lt;b&gt; Confirmed: " in page
+    assert "data:image/png;base64" in page
+    assert "rule.tau_p" in page  # in the configuration
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(am.ConfigError, match=r"without a study: study\.json is missing"):
+        am.report(tmp_path / "empty", tmp_path / "e.html")
+    (tmp_path / "s" / "study.json").write_text("{}")
+    with pytest.raises(am.ConfigError, match="cannot be read"):
+        am.report(tmp_path / "s", tmp_path / "e.html")
+    assert not (tmp_path / "e.html").exists()
+
+
 def test_another_version_in_the_same_place_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Study, "sweeps", tiny)
     run_study("tau-p", tmp_path, threads=1)

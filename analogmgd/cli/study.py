@@ -54,28 +54,40 @@ def listed(as_json: bool) -> None:
 @click.option("--quick", is_flag=True, help="The short version.")
 @click.option("-o", "--out", metavar="DIR", help="Default: studies, or studies-quick, here; a study's own inside.")
 @click.option("--threads", type=int, metavar="N", help="Default: ANALOGMGD_THREADS, or all processors.")
+@click.option("--workers", type=int, metavar="N", help="Run on N processes, a local Dask cluster.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on an existing Dask cluster, such as tcp://host:8786.")
 @click.option("--quiet", is_flag=True, help="No progress, no text.")
 @click.option("--json", "as_json", is_flag=True, help="What came out as one JSON object.")
-def run(name: str, quick: bool, out: str | None, threads: int | None, quiet: bool, as_json: bool) -> int:
+def run(
+    name: str,
+    quick: bool,
+    out: str | None,
+    threads: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Carry out a study, or all of them, or go on with them."""
-    from analogmgd.engine import thread_count
     from analogmgd.study import Study, names, run_study
+    from analogmgd.sweep_pool import pool_of
 
     from .sweep import followed
 
     chosen = names() if name == "all" else [Study.load(name).name]
-    workers, place = thread_count(threads), Path(out or ("studies-quick" if quick else "studies"))
+    place = Path(out or ("studies-quick" if quick else "studies"))
     if place.exists() and not place.is_dir():
         raise ConfigError(f"--out {str(place)!r}: is not a directory")
 
     def carry(title: str, sweep: Sweep, path: str) -> str:
         if not quiet:
             click.echo(title, err=True)
-        return followed(sweep, path, workers, quiet)
+        with pool_of(threads, scheduler, workers) as pool:
+            return followed(sweep, path, pool, quiet)
 
     found: list[dict[str, Any]] = []
     for one in chosen:
-        found.append(run_study(one, place / one, quick=quick, threads=workers, run=carry))
+        found.append(run_study(one, place / one, quick=quick, run=carry))
         if found[-1]["status"] == "interrupted":
             break
         if not (quiet or as_json):
