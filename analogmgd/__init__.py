@@ -61,6 +61,7 @@ _HOME = {
     "release": "trace_release",
     "report": "report",
     "run_config": "train",
+    "run_study": "study",
     "sweep": "sweep",
     "train": "train",
 }
@@ -110,6 +111,7 @@ __all__ = [
     "release",
     "report",
     "run_config",
+    "run_study",
     "sweep",
     "train",
 ]
@@ -136,6 +138,7 @@ if TYPE_CHECKING:
     from .report import report
     from .retention import age
     from .rule import MGD, Backprop
+    from .study import run_study
     from .sweep import sweep
     from .sweep_file import SweepFile
     from .trace import Trace

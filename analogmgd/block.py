@@ -103,34 +103,34 @@ class Block:
         if faults is not None and dead:
             faults.neurons(neuron)
         mismatch = chip.device.amplitude_mismatch
-        gain = rows(plan.n_params if plan.mgd and not plan.exact else 0)
+        gain = rows(plan.n_perturbed if plan.mgd and not plan.exact else 0)
         if mismatch > 0 and len(gain):
             draw.draw_mismatch(self.seed, self.ids, plan.dtype.type(mismatch), gain)
         elif len(gain):
             gain[:] = 1
         if len(gain) and plan.mgd and not chip.device.exact_element and not plan.shaped:
             gain *= plan.dtype.type(element_size(chip, plan.mgd.amplitude) / plan.mgd.amplitude)
-        if len(gain) and chip.device.digital_biases:
+        if len(gain) and chip.device.digital_biases and not plan.nodes:
             gain[plan.biases] = 1
-        if faults is not None and len(faults.open):
+        if faults is not None and len(faults.open) and not plan.nodes:
             gain[faults.open] = 0
         return neuron, gain
 
     def _prepare_mgd(self, rows) -> None:
-        plan, n_params, rule = self.plan, self.plan.n_params, self.plan.rule
+        plan, n, rule = self.plan, self.plan.n_perturbed, self.plan.rule
         mgd = plan.mgd
         assert mgd is not None
-        signs = mgd.perturbation in ("random", "walsh")
-        words = rows((n_params + 31) // 32, np.dtype(np.uint32))
-        values = rows(0 if signs else n_params)
-        applied = rows(n_params) if len(self.gain) else values
-        phase_sin = rows(n_params if mgd.perturbation == "sinusoid" else 0)
+        words = rows((n + 31) // 32, np.dtype(np.uint32))
+        values = rows(0 if plan.signs else n)
+        applied = rows(n) if len(self.gain) else values
+        phase_sin = rows(n if mgd.perturbation == "sinusoid" else 0)
         phase_cos = rows(len(phase_sin))
         if len(phase_sin):
             draw.draw_phases(self.seed, self.ids, PHASE, 0, phase_sin, phase_cos)
-        multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n_params // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
+        multiple = (plan.ints[t.SINE_FIRST] + np.arange(-(-n // WIDTH) * WIDTH, dtype=np.float64))[np.newaxis]
         train = plan.train
-        self._kernel = kernel.steps_codes if plan.codes else kernel.steps_gains if signs else kernel.steps_values
+        signs = kernel.steps_codes if plan.codes else kernel.steps_gains
+        self._kernel = kernel.steps_nodes if plan.nodes else signs if plan.signs else kernel.steps_values
         tables = (
             self.seed, plan.ints, plan.reals, plan.layers, train.x, train.smoothed,
             multiple, np.zeros((2, multiple.size), plan.dtype),
@@ -152,7 +152,7 @@ class Block:
         device = chip.hardware if chip else ()
         if self.alone:
             device = picked(device, lambda a: own[id(a)])
-        self._before = (*tables, *lanes, self._pictures, device)
+        self._before = (*tables, *lanes, plan.turns, self._pictures, device)
         if chip and chip.wires:
             self.advance(0, probe=False)  # what the network sees of the start
 
@@ -182,6 +182,25 @@ class Block:
     def _layers(self) -> tuple[np.ndarray, np.ndarray]:
         shape = (self.plan.n_neurons, self.ids.shape[1])
         return np.zeros(shape, self.plan.dtype), np.zeros(shape, self.plan.dtype)
+
+    @property
+    def _physical(self) -> list[np.ndarray]:
+        """All that changes and is no function of the step: [.., lanes] each."""
+        own = (self.theta, self.gradient, self.velocity, self.last_gradient, self.signal, self.first_bad, self.index)
+        return [*own, *(self.devices.state if self.devices else ())]
+
+    def state(self) -> list[np.ndarray]:
+        """What the chips are to be gone on with from step n, first axis chips."""
+        return [array[:, : self.count].T.copy() for array in self._physical]
+
+    def load(self, n: int, state: list[np.ndarray]) -> None:
+        """Go on from step n with what `state` gave."""
+        lanes = np.minimum(np.arange(self.ids.shape[1]), self.count - 1)
+        for array, values in zip(self._physical, state, strict=True):
+            array[:] = values.T[:, lanes]
+        for array, own in self._copies:
+            own[...] = array[:, 0]
+        self.n = n
 
     def advance(self, until: int, probe: bool) -> None:
         """Do steps n .. until-1 (at most PROBE_ROWS with the probe on, whose rows start at 0)."""

@@ -1,4 +1,4 @@
-"""A block of lanes whose chips have networks of pictures: a chip a lane, all of its devices its own."""
+"""Blocks of lanes whose chips run layer by layer: networks of pictures, or nodes that are perturbed."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from functools import cached_property
 import numpy as np
 
 from .block import EVALUATE_WORK, Block, aligned
-from .kernels import image_back, picture_evaluate
+from .kernels import column_evaluate, image_back, picture_evaluate
 from .kernels.hardware import Pictures
 from .kernels.simd import WIDTH
 from .plan_tables import ACTIVATIONS, Samples
 from .stages import Stages, stages_of
 
+SAMPLES_WORK = 200_000_000  # multiply-adds in one call of an evaluation with samples in the lanes
 
-class PictureBlock(Block):
-    """As `Block`."""
+
+class NodeBlock(Block):
+    """As `Block`, with what every layer reads kept, as those of pictures have it."""
 
     @cached_property
     def _stages(self) -> Stages:
@@ -32,8 +34,15 @@ class PictureBlock(Block):
     def _work_rows(self) -> int:  # type: ignore[override]
         return int(self._pictures.rows[-1]) + 2 * max(layer.columns for layer in self.plan.chip.network.arrays)
 
+
+class PictureBlock(NodeBlock):
+    """As `Block`, a chip a lane and all its devices its own."""
+
     def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and accuracy over the first samples, float64[count] each; noise off."""
+        converters = self.plan.chip.converters
+        if converters.dac_bits is None and converters.adc_bits is None:
+            return self._evaluate_each(samples, n_samples)
         plan, lanes = self.plan, self.ids.shape[1]
         y, work = (aligned((n, lanes), plan.dtype) for n in (plan.chip.network.n_out, self._work_rows))
         total, correct = np.zeros((1, lanes)), np.zeros((1, lanes), np.uint32)
@@ -45,6 +54,35 @@ class PictureBlock(Block):
                 samples.targets, samples.smoothed, y, work, total, correct, self._pictures, readout,
             )  # fmt: skip
         return total[0, : self.count] / n_samples, correct[0, : self.count] / n_samples
+
+    def _evaluate_each(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """The same of one chip after another, with samples in the lanes: of few chips, most lanes would be idle."""
+        plan, s, real, n_out = self.plan, self._fused, self.plan.dtype, self.plan.chip.network.n_out
+        tables, chosen = (s.stages, s.places, s.targets, s.input_rows), np.arange(n_samples)
+        own = tuple(aligned((n, WIDTH), real) for n in (s.rows, WIDTH, n_out, n_out))
+        total, correct = np.zeros((1, self.count)), np.zeros((1, self.count), np.uint32)
+        chunk = max(1, SAMPLES_WORK // (plan.chip.network.products * WIDTH)) * WIDTH
+        for lane in range(self.count):
+            theta, spread = self._chip(lane, self.neuron)
+            for s0 in range(0, n_samples, chunk):
+                column_evaluate.evaluate_columns(
+                    s0, min(s0 + chunk, n_samples), plan.cost, real.type(1), tables, spread, theta, samples.x,
+                    samples.targets, samples.smoothed, chosen, own, total[:, lane:], correct[:, lane:],
+                )  # fmt: skip
+        return total[0] / n_samples, correct[0] / n_samples
+
+    def _chip(self, lane: int, neuron: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(theta real[1, P + 16], neuron real[4, neurons + 16 or 0]) of a chip, for samples in the lanes."""
+        theta = np.zeros((1, self.plan.n_params + WIDTH), self.plan.dtype)
+        theta[0, : self.plan.n_params] = self.quiet[:, lane]
+        spread = np.zeros((4, self.plan.n_neurons + WIDTH if len(neuron) else 0), self.plan.dtype)
+        if len(neuron):
+            spread[:, : self.plan.n_neurons] = neuron[:, lane].reshape(-1, 4).T
+        return theta, spread
+
+    @cached_property
+    def _fused(self) -> Stages:
+        return stages_of(self.plan.chip.network, tuple(ACTIVATIONS.items()))
 
     def true_gradient(self, samples: Samples, ideal: bool) -> np.ndarray:
         """real[count, P]: mean gradient of the cost over all samples, of this chip or of the ideal network."""
@@ -67,13 +105,10 @@ class PictureBlock(Block):
         plan, s, real = self.plan, self._stages, self.plan.dtype
         tables = (s.stages, s.places, s.targets, s.input_rows)
         own = tuple(aligned((n, WIDTH), real) for n in (s.rows, s.rows, WIDTH, plan.chip.network.n_out))
-        theta, total = np.zeros((1, plan.n_params + WIDTH), real), np.zeros((1, 1), real)
-        spread = np.zeros((4, plan.n_neurons + WIDTH if len(neuron) else 0), real)
+        total = np.zeros((1, 1), real)
         out = np.zeros((self.count, plan.n_params + WIDTH), real)
         for lane, chosen in enumerate(shown):
-            theta[0, : plan.n_params] = self.quiet[:, lane]
-            if len(neuron):
-                spread[:, : plan.n_neurons] = neuron[:, lane].reshape(-1, 4).T
+            theta, spread = self._chip(lane, neuron)
             image_back.gradient_columns(
                 0, len(chosen), plan.cost, real.type(1), tables, spread, theta, samples.x, samples.smoothed, chosen,
                 own, out[lane : lane + 1], total,
@@ -84,4 +119,6 @@ class PictureBlock(Block):
 
 def lane_block(plan: object) -> type[Block]:
     """The kind of block of the chips of a plan that have a lane each."""
-    return PictureBlock if plan.chip.network.pictures else Block  # type: ignore[attr-defined]
+    if plan.chip.network.pictures:  # type: ignore[attr-defined]
+        return PictureBlock
+    return NodeBlock if plan.nodes else Block  # type: ignore[attr-defined]

@@ -22,6 +22,7 @@ from .plan_checks import (
     check_latency,
     check_memory,
     check_pairs,
+    check_perturbed,
     check_range,
     check_streams,
 )
@@ -49,12 +50,14 @@ class Plan:
         check_data(config.chip, data)
         check_faults(config.chip)
         check_latency(config.chip, config.rule)
+        check_perturbed(config.chip, config.rule)
         check_pairs(config.chip)
         check_wires(config.chip, config.rule)
         self.config, self.data = config, data
         self.chip, self.rule, self.run = config.chip, config.rule, config.run
         self.dtype = np.dtype(np.float64 if self.run.precision == "double" else np.float32)
         self.n_params = self.chip.network.n_params
+        self.n_perturbed = config.rule.perturbed(config.chip.network) if isinstance(config.rule, MGD) else 0
         self.n_neurons = self.chip.network.n_neurons
         self.keep_gradient = keep_gradient
         check_memory(self)
@@ -109,8 +112,26 @@ class Plan:
 
     @property
     def signs(self) -> bool:
-        """Whether the perturbation is a sign times a size."""
-        return self.mgd is not None and self.mgd.perturbation in ("random", "walsh")
+        """Whether the perturbation is a sign of each parameter times a size."""
+        mgd = self.mgd
+        return mgd is not None and mgd.perturbation in ("random", "walsh") and not (self.nodes or len(self.turns))
+
+    @property
+    def nodes(self) -> bool:
+        """Whether pre-activations are perturbed, and not parameters."""
+        return self.mgd is not None and self.mgd.perturb == "nodes"
+
+    @cached_property
+    def turns(self) -> np.ndarray:
+        """int64[layers + 1]: where the layers begin among what is perturbed, if in turn; else empty."""
+        if self.mgd is None or self.mgd.layers == "together":
+            return np.zeros(0, np.int64)
+        net = self.chip.network
+        if self.nodes:
+            sizes = [layer.columns * n for layer, n in zip(net.arrays, net.places, strict=True)]
+        else:
+            sizes = [layer.n_params for layer in net.arrays]
+        return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
     @property
     def shaped(self) -> bool:
@@ -245,9 +266,10 @@ class Plan:
             ints[t.BASELINE] = t.ANTITHETIC if mgd.baseline == "antithetic" else t.MEASURED
             ints[t.PERTURBATION] = PERTURBATIONS[mgd.perturbation]
             if mgd.perturbation == "sinusoid":
-                if self.n_params > (mgd.band[1] - mgd.band[0]) * 2**26:  # phases are exact up to this period
-                    raise ConfigError(f"rule.band = {list(mgd.band)}: too narrow for {self.n_params} parameters")
-                ints[t.SINE_FIRST], ints[t.SINE_PERIOD] = mgd.sine_grid(self.n_params)
+                if self.n_perturbed > (mgd.band[1] - mgd.band[0]) * 2**26:  # phases are exact up to this period
+                    what = "nodes" if self.nodes else "parameters"
+                    raise ConfigError(f"rule.band = {list(mgd.band)}: too narrow for {self.n_perturbed} {what}")
+                ints[t.SINE_FIRST], ints[t.SINE_PERIOD] = mgd.sine_grid(self.n_perturbed)
             readout = self.chip.converters
             reals[t.AMPLITUDE], reals[t.DT], reals[t.TAU_HP] = mgd.amplitude, mgd.dt, mgd.tau_hp
             reals[t.TAU_THETA_LOWPASS] = mgd.tau_theta
@@ -270,7 +292,9 @@ class Plan:
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each
             neurons *= 32  # columns
-        if self.kind == "ensemble" and self.chip.network.pictures:
+        if self.nodes:
+            neurons += 5 * self.n_perturbed
+        if self.kind == "ensemble" and (self.chip.network.pictures or self.nodes):
             neurons += 3 * self.chip.network.cells
             neurons += 2 * self.chip.network.column_reads * self.chip.device.noisy_reads
         if self.kind == "columns":

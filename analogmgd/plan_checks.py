@@ -78,6 +78,17 @@ def check_latency(chip: Chip, rule: Any) -> None:
         raise ConfigError(f"chip.delay = {chip.delay:g}: must be a multiple of rule.dt = {rule.dt:g}")
 
 
+def check_perturbed(chip: Chip, rule: Any) -> None:
+    """Raise ConfigError where nodes, or layers in turn, meet what knows only parameters that are all perturbed."""
+    if not isinstance(rule, MGD) or (rule.perturb == "parameters" and rule.layers == "together"):
+        return
+    what = f'rule.perturb = "{rule.perturb}"' if rule.perturb == "nodes" else f'rule.layers = "{rule.layers}"'
+    if chip.delay > 0:
+        raise ConfigError(f"{what}: not with chip.delay = {chip.delay:g}: must be 0")
+    if rule.perturb == "nodes" and chip.wires is not None and not chip.wires.ideal:
+        raise ConfigError(f"{what}: not with wires that have resistance")
+
+
 def check_pairs(chip: Chip) -> None:
     """Raise ConfigError where conductances with a state of their own meet what does not know them."""
     if chip.device.paired and chip.wires is not None and not chip.wires.ideal:
@@ -163,7 +174,8 @@ def check_streams(plan: Plan) -> None:
     """The index of every random word must be one."""
     blocks = (plan.n_params + 3) // 4
     slots = plan.chip.device.max_pulses + 2 if plan.physical else 1
-    words_a_step = max(4 * slots * blocks, 12 * plan.rule.batch, 128)  # the noise of the cost takes less than 128
+    # the noise of the cost takes less than 128
+    words_a_step = max(4 * slots * blocks, 4 * plan.n_perturbed + 16, 12 * plan.rule.batch, 128)
     if plan.chip.device.noisy_reads:
         words_a_step = max(words_a_step, 16 * plan.rule.batch * plan.chip.network.column_reads)
     if plan.physical and plan.chip.device.paired:

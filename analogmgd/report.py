@@ -1,4 +1,4 @@
-"""`analogmgd report`: traces and sweeps as one page of HTML that needs no network."""
+"""`analogmgd report`: traces, sweeps and studies as one page of HTML that needs no network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 def report(files: Paths, path: str | os.PathLike[str], *, title: str = "", force: bool = False) -> Path:
     """Write one page about traces and sweeps: configuration, environment, status, curves, tables.
 
-    files : paths of traces and sweeps, also of ones that still run; one or several
+    files : paths of traces and sweeps, also of ones that still run, or directories of studies; one or several
     path : of the page, .html; force : replace what is there
     title : of the page
 
@@ -86,6 +86,10 @@ def section(file: str) -> Section:
     """What there is to say about a file."""
     from .cli.traces import is_sweep, opened
 
+    if os.path.isdir(file):
+        from .report_study import of_study
+
+        return of_study(Path(file))
     if is_sweep(file):
         with SweepFile(file) as sweep:
             return of_sweep(sweep)

@@ -54,12 +54,12 @@ class RowBlock:
         self.theta += 0.0  # no -0, whose sign would depend on whether G is kept
         self.gradient, self.velocity = flat(), flat(rule.momentum > 0)
         self.last_gradient = flat(plan.keep_gradient)
-        self.state = np.zeros((1, 2), real)
+        self.state_row = np.zeros((1, 2), real)
         self.first_bad = np.full((1, 1), -1, np.int64)
         self.neuron = self._neurons()
         self._no_spread = np.zeros((4, 0), real)
         self._chip = (
-            self.neuron, self.theta, self.gradient, self.velocity, self.last_gradient, self.state, self.first_bad,
+            self.neuron, self.theta, self.gradient, self.velocity, self.last_gradient, self.state_row, self.first_bad,
         )  # fmt: skip
         probed = plan.ids[first] in np.array(plan.run.probe_chips, np.uint64)
         self.probe_lane = np.zeros(int(probed), np.int64)
@@ -109,6 +109,21 @@ class RowBlock:
             np.zeros((KEY_ROWS, WIDTH), np.uint32), np.zeros((4, WIDTH), np.uint32), np.zeros((4, WIDTH), real),
             np.zeros((1, 64), real),
         )  # fmt: skip
+
+    @property
+    def _physical(self) -> list[np.ndarray]:
+        own = [self.theta, self.gradient, self.velocity, self.last_gradient]
+        return [*(array[:, : self.plan.n_params] for array in own), self.state_row, self.first_bad]
+
+    def state(self) -> list[np.ndarray]:
+        """What the chip is to be gone on with from step n, first axis chips."""
+        return [array.copy() for array in self._physical]
+
+    def load(self, n: int, state: list[np.ndarray]) -> None:
+        """Go on from step n with what `state` gave."""
+        for array, values in zip(self._physical, state, strict=True):
+            array[:] = values
+        self.n = n
 
     def advance(self, until: int, probe: bool) -> None:
         """Do steps n .. until-1 (at most PROBE_ROWS with the probe on, whose rows start at 0)."""
@@ -180,7 +195,7 @@ class RowBlock:
 
     def chips_cost_ac(self) -> np.ndarray:
         """real[1]: C_ac of the last step, clipped as the rule asks."""
-        return self.state[0, 1:].copy()
+        return self.state_row[0, 1:].copy()
 
     def evaluate(self, samples: Samples, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean cost and accuracy over the first samples, float64[1] each; noise off."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import NonNegative
-from .network import Fraction, Positive
+from .network import Fraction, Network, Positive
 from .settings import Settings, number, whole
 
 Count = Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**62)]
@@ -61,6 +61,13 @@ class MGD(Optimiser):
 
     perturbation : "random" | "walsh" | "sequential" | "sinusoid" | "gaussian"
     amplitude : float > 0, in units of theta: root-mean-square perturbation of a parameter
+    perturb : "parameters" | "nodes"
+        What is perturbed: theta, or the pre-activation of each neuron at each place; G of a weight is then C_ac times
+        the perturbation of its neuron times what it reads (node perturbation; Widrow & Lehr 1990, Oripov et
+        al. 2025); amplitude is then in units of pre-activations.
+    layers : "together" | "in-turn"
+        In turn: perturbation k is of layer k % L alone, L layers with parameters; the others are still. Random, walsh
+        and gaussian; the mean of G a step is 1/L of the gradient.
     tau_x : steps a sample is presented for
     tau_p : steps a perturbation is held for (sinusoids change all the time)
     tau_theta : steps between parameter updates; analog: time constant of the low-pass on G, any positive number
@@ -84,6 +91,8 @@ class MGD(Optimiser):
     """
 
     perturbation: Literal["random", "walsh", "sequential", "sinusoid", "gaussian"] = "random"
+    perturb: Literal["parameters", "nodes"] = "parameters"
+    layers: Literal["together", "in-turn"] = "together"
     amplitude: Positive = 0.01
     tau_x: Count = 1
     tau_p: Count = 1
@@ -99,6 +108,11 @@ class MGD(Optimiser):
     def _agrees(self) -> Self:
         if self.band[0] >= self.band[1]:
             raise ValueError(f"band = {list(self.band)}: the first frequency must be below the second")
+        if self.layers == "in-turn" and self.perturbation in ("sequential", "sinusoid"):
+            raise ValueError(f'layers = "in-turn": not with perturbation = "{self.perturbation}"')
+        if self.perturb == "nodes" and self.batch > 1:
+            raise ValueError(f'perturb = "nodes" needs batch = 1, and it is {self.batch}: a weight reads another input '
+                             f"in each sample; use tau_theta = {self.batch} tau_x")  # fmt: skip
         if self.mode == "discrete":
             if self.tau_theta != int(self.tau_theta):
                 raise ValueError(f"tau_theta = {self.tau_theta:g}: must be a whole number of steps in discrete mode")
@@ -135,16 +149,25 @@ class MGD(Optimiser):
         """A time constant in iterations of the loop: steps in discrete mode, multiples of dt in analog mode."""
         return max(1, round(getattr(self, name) / self.dt))
 
+    def perturbed(self, network: Network) -> int:
+        """How many numbers are perturbed: P, or the pre-activations of an evaluation."""
+        return network.column_reads if self.perturb == "nodes" else network.n_params
+
     def sine_grid(self, n_params: int) -> tuple[int, int]:
         """(m0, T): parameter p has frequency (m0 + p)/T cycles per step, so all are orthogonal over T steps."""
         low, high = self.band
         period = math.ceil(n_params / (high - low))
         return math.ceil(low * period - 1e-9), period
 
-    def period(self, n_params: int) -> int | None:
-        """Steps after which codes, turns or sinusoids repeat; None for random and gaussian."""
+    def period(self, n_params: int, layers: int = 1) -> int | None:
+        """Steps after which codes, turns or sinusoids repeat; None for random and gaussian.
+
+        n_params : how many numbers are perturbed
+        layers : of the network, where they have their turns
+        """
         if self.perturbation == "walsh":
-            return self.tau_p * 2 ** math.ceil(math.log2(n_params + 1))
+            turns = layers if self.layers == "in-turn" else 1
+            return turns * self.tau_p * 2 ** math.ceil(math.log2(n_params + 1))
         if self.perturbation == "sequential":
             return self.tau_p * n_params
         return self.sine_grid(n_params)[1] if self.perturbation == "sinusoid" else None

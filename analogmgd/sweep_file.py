@@ -11,7 +11,7 @@ program opens, with every point whose state says so complete.
     /points/KEY            (points,)   value of each key that is varied: numbers, or texts
     /points/wall_seconds   (points,)
     /chips/..              (points, chips)   chip (its id), status (1 complete, 2 diverged), diverged_step, steps,
-                           seconds (emulated), final_accuracy, best_accuracy, final_cost, best_cost
+                           seconds (emulated), final_accuracy, best_accuracy, final_cost, best_cost, final_angle
     /chips/steps_to_target, seconds_to_target  (points, targets, chips)   NaN: not within the run
 """
 
@@ -49,6 +49,7 @@ OF_CHIP = {  # type, fill value, unit, meaning
     "best_accuracy": (np.float64, np.nan, "1", "largest recorded accuracy"),
     "final_cost": (np.float64, np.nan, "1", "cost at the end, whole test set"),
     "best_cost": (np.float64, np.nan, "1", "least recorded cost"),
+    "final_angle": (np.float64, np.nan, "deg", "angle of G to the gradient at the end, where it is recorded"),
 }
 TO_TARGET = {
     "steps_to_target": (np.float64, np.nan, "step", "first recorded step at which a target is reached, NaN: never"),
@@ -176,7 +177,7 @@ class SweepFile:
 
     def write(self, n: int, found: Mapping[str, Any]) -> None:
         """Keep what became of point n, its state last."""
-        for name in OF_CHIP:
+        for name in (name for name in OF_CHIP if name in found):
             self.file[f"chips/{name}"][n, : len(found[name])] = found[name]
         for name in TO_TARGET:
             self.file[f"chips/{name}"][n, :, : found[name].shape[1]] = found[name]

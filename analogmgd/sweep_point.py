@@ -68,10 +68,10 @@ def measured(
     A target is reached at the first recorded row that shows it; NaN: not within the run.
     """
     begun = time.perf_counter()
-    plan = Plan(config, data)
+    plan = Plan(config, data, keep_gradient="gradient" in config.run.record or "angle" in config.run.record)
     assert config.run.record_every is not None
     engine = Engine(plan, RowPlan(config.run.steps, config.run.record_every), None, threads)
-    kept: dict[str, list[Array]] = {name: [] for name in ("step", "accuracy", "cost")}
+    kept: dict[str, list[Array]] = {name: [] for name in ("step", "accuracy", "cost", "angle")}
     told = 0
 
     def keep(rows: Rows) -> None:
@@ -101,6 +101,8 @@ def measured(
         values[name] = rows
         found[f"final_{name}"] = np.where(lost, np.nan, rows[-1])
         found[f"best_{name}"] = best.reduce(rows, axis=0)
+    if kept["angle"]:
+        found["final_angle"] = np.asarray(kept["angle"][-1], np.float64).reshape(chips)
     found["steps"], found["seconds"] = np.full(chips, step[-1]), np.full(chips, seconds[-1])
     for kind, times in (("steps_to_target", step), ("seconds_to_target", seconds)):
         found[kind] = np.full((len(targets), chips), np.nan)

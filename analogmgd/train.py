@@ -194,7 +194,8 @@ def run_config(
     from .trace import check_fits
 
     check_fits(header, trace)
-    for text in warnings_for(plan.rule, plan.n_params, len(data.x_train), run.order, run.precision):
+    layers = len(plan.layers)
+    for text in warnings_for(plan.rule, plan.n_perturbed, len(data.x_train), run.order, run.precision, layers):
         warnings.warn(text, AnalogMGDWarning, stacklevel=3)
     engine = Engine(plan, rows, start, count, lanes)
     header = replace(header, chip_arrays=variation(engine, start))

@@ -170,6 +170,18 @@ def listed(points: Sequence[Mapping[str, Any]]) -> Points:
     return Points(tuple(Axis(key, tuple(point[key] for point in points)) for key in keys), zipped=True)
 
 
+def flat(table: dict[str, Any], lead: str = "") -> dict[str, Any]:
+    """Tables in tables as dotted keys.
+
+    >>> flat({"rule": {"eta": [1, 2]}, "run.seed": [3]})
+    {'rule.eta': [1, 2], 'run.seed': [3]}
+    """
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        found |= flat(value, f"{lead}{key}.") if isinstance(value, dict) else {f"{lead}{key}": value}
+    return found
+
+
 def tables(point: Point) -> dict[str, dict[str, Any]]:
     """A point as tables of a configuration.
 
@@ -183,4 +195,4 @@ def tables(point: Point) -> dict[str, dict[str, Any]]:
     return found
 
 
-__all__ = ["Axis", "Point", "Points", "grid", "listed", "split", "tables"]
+__all__ = ["Axis", "Point", "Points", "flat", "grid", "listed", "split", "tables"]

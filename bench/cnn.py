@@ -6,12 +6,13 @@
 A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
 the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
 Seeds are run one after another; the file is written anew with every row, so that what there is of a run that was
-stopped can be read. --add keeps the finished runs of a file of the same recipes, data and number of steps, and does
-not run their seeds again. --compare also trains the recipe of backpropagation beside it (NAME-backprop.toml), with the
-same seeds. Writes cnn_NAME.json and .png: medians and ranges over the seeds, and a table of the accuracy at 10^3, 10^4,
-.. steps with the time hardware of the named step times would take, baselines counted, beside the time backpropagation
-took on this machine to the same accuracy. The clock on the wall includes the evaluations (a few per cent); `processor`
-is the time of all threads, on which other work on the machine (--loaded marks it) has less effect.
+stopped can be read. --add keeps the finished runs of a file of the same recipe, data and number of steps (of
+backpropagation those of its recipe), and does not run their seeds again. --compare also trains the recipe of
+backpropagation beside it (NAME-backprop.toml), with the same seeds. Writes cnn_NAME.json and .png: medians and ranges
+over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of the named step times would
+take, baselines counted, beside the time backpropagation took on this machine to the same accuracy. The clock on the
+wall includes the evaluations (a few per cent); `processor` is the time of all threads, on which other work on the
+machine (--loaded marks it) has less effect.
 """
 
 from __future__ import annotations
@@ -174,11 +175,14 @@ def duration(seconds: float | None) -> str:
 
 
 def add(result: dict[str, Any], before: dict[str, Any], path: Path) -> None:
-    """Take over the runs of an earlier file of the same recipe, data and length."""
-    for key in ("recipe", "backprop recipe", "data_sha256", "steps"):
+    """Take over the finished runs of an earlier file of the same recipe, data and length; those of backpropagation only
+    if its recipe is the same, too."""
+    for key in ("recipe", "data_sha256", "steps"):
         if before.get(key, result[key]) != result[key]:
             raise SystemExit(f"{path}: made with another {key}; give another folder (-o) or leave out --add")
-    result |= {kind: before[kind] for kind in ("runs", "backprop") if kind in before}
+    same = "backprop" in before and before["backprop recipe"] == result["backprop recipe"]
+    for kind in ("runs", "backprop") if same else ("runs",):
+        result[kind] = [run for run in before[kind] if run["status"] == "complete"]
 
 
 def summarise(result: dict[str, Any]) -> None:
@@ -285,27 +289,32 @@ def run() -> None:
         add(result, json.loads(path.read_text()), path)
     options.o.mkdir(parents=True, exist_ok=True)
 
+    def save() -> None:
+        summarise(result)
+        unfinished = path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(result) + "\n")
+        unfinished.replace(path)
+
     def train(kind: str, config: Config, steps: int) -> None:
         others = [r for r in result.get(kind, []) if r["status"] == "complete"]
 
         def keep(run: dict[str, Any]) -> None:
             result[kind] = sorted([*others, {**run, **about}], key=lambda r: int(r["seed"]))
-            summarise(result)
-            if run["status"] != "running":
-                draw(result, options.o / f"cnn_{name}.png")
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_text(json.dumps(result) + "\n")
-            unfinished.replace(path)
+            save()
 
         for seed in (s for s in seeds if s not in [r["seed"] for r in others]):
-            keep(trained(config, data, steps, seed, threads, keep))
+            run = trained(config, data, steps, seed, threads, keep)
+            keep(run)
             others = result[kind]
+            if run["status"] == "interrupted":
+                raise SystemExit(130)
 
     train("runs", config, steps)
     if options.compare:
         other = Config.from_toml(against.read_text())
         train("backprop", other, other.run.steps)
-    summarise(result)
+    save()
+    draw(result, options.o / f"cnn_{name}.png")
     show(result)
 
 

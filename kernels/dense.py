@@ -3,6 +3,7 @@
 A pass evaluates one or two copies of the network with one reading of theta: the baseline and the perturbed one
 (PAIR), both signs of the perturbation (ANTITHETIC), or the perturbed one alone (SINGLE). The perturbation is
 a sign per parameter times the amplitude (CODES) or times a size of its own (GAINS), or an array of values (VALUES).
+Of nodes (NODES), pre-activations are perturbed and parameters are not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .jit import inner, leaf
 from .simd import WIDTH, filled, flip, fma, funnel, lanes_of, load, store, width_of
 
 SINGLE, PAIR, ANTITHETIC = range(3)
-CODES, GAINS, VALUES = range(3)
+CODES, GAINS, VALUES, NODES = range(4)
 
 
 @leaf
@@ -41,12 +42,14 @@ def make_dense(kind: int, form: int):
     """
     pair = kind != SINGLE
     antithetic = kind == ANTITHETIC
-    signs = form != VALUES
+    signs = form in (CODES, GAINS)
     sized = form == GAINS
 
     @leaf
     def both(theta, word, values, size, p, v):
         t = load(theta, p, v)
+        if form == NODES:
+            return t, t
         d = flip(load(values, p, v) if sized else size, word) if signs else load(values, p, v)
         a = t - d if antithetic else t
         return a, t + d
@@ -130,6 +133,17 @@ def make_dense(kind: int, form: int):
                 j += 1
 
     return dense
+
+
+@leaf
+def perturb_columns(kind, values, first, n_out, work, za, zb):
+    """Pre-activations plus rows `first` .. of values, in copy a minus them (ANTITHETIC)."""
+    for j in range(n_out):
+        for v in range(0, lanes_of(work), width_of(work)):
+            d = load(values, first + j, v)
+            store(work, zb + j, v, load(work, zb + j, v) + d)
+            if kind == ANTITHETIC:
+                store(work, za + j, v, load(work, za + j, v) - d)
 
 
 def make_plain(shared: bool):

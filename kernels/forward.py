@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .dense import ANTITHETIC, PAIR, SINGLE, make_dense
+from .dense import ANTITHETIC, NODES, PAIR, SINGLE, make_dense, perturb_columns
 from .jit import leaf
 from .neuron import activate
 from .readout import convert_inputs, noise_on, read_columns
@@ -18,7 +18,8 @@ def first_row(copy, layer, n_inputs, widest):
 def make_columns(form: int):
     """The columns of an array, with the noise of what is read, for one form of the perturbation.
 
-    columns(kind, .., first, device): arguments as of `make_dense`; first : number of the first column that is read.
+    columns(kind, .., first, device): arguments as of `make_dense`; first : number of the first column that is read. Of
+    nodes, values real[columns that are read, lanes].
     """
     dense_single = make_dense(SINGLE, form)
     dense_pair = make_dense(PAIR, form)
@@ -34,6 +35,8 @@ def make_columns(form: int):
             dense_pair(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
         else:
             dense_both(theta, words, values, amplitude, w0, b0, n_in, n_out, work, xa, xb, za, zb)
+        if form == NODES:
+            perturb_columns(kind, values, first, n_out, work, za, zb)
         noise_on(kind == SINGLE, theta, w0, b0, n_in, n_out, work, xa, xb, za, zb, first, device)
 
     return columns

@@ -7,8 +7,8 @@ import numpy as np
 from .jit import inner, leaf
 from .mathfn import normal_pair, sincos64
 from .philox import PERTURBATION, words4
-from .simd import filled, floor, fma, lanes_of, load, resized, store, width_of
-from .table import GAUSSIAN, SEQUENTIAL
+from .simd import filled, flip, floor, fma, lanes_of, load, resized, store, width_of
+from .table import GAUSSIAN, RANDOM, SEQUENTIAL, WALSH
 
 # Row j: for bit 0 .. 31 of a word, most significant first, bit j of bit + 1.
 COUNTS = np.array([sum(((b + 1 >> j) & 1) << (31 - b) for b in range(32)) for j in range(5)], np.uint32)
@@ -169,3 +169,45 @@ def perturbation_values(
                 store(values, p, v, a)
     else:
         sinusoid_values(n, dt, period, amplitude, multiple, wave, phase_sin, phase_cos, values)
+
+
+@leaf
+def sign_values(words, amplitude, values):
+    """values <- +-amplitude, minus where the bit of words is set, the highest bit of a word first."""
+    size = filled(amplitude, values)
+    for p in range(values.shape[0]):
+        for v in range(0, lanes_of(values), width_of(values)):
+            store(values, p, v, flip(size, load(words, p >> 5, v) << np.uint32(p & 31)))
+
+
+@inner
+def any_values(
+    kind, n, k, dt, period, amplitude, seed, ids, multiple, wave, phase_sin, phase_cos, scratch, many, cache, cached,
+    turns, words, values,
+):  # fmt: skip
+    """As `perturbation_values`, of any kind; returns the block now in `cache` (`random_words`).
+
+    turns int64[layers + 1 or 0]: where the layers begin in values, which have their perturbations in turn, layer k %
+    layers that of number k // layers.
+    """
+    rows, layers, turn = values.shape[0], max(turns.shape[0] - 1, 1), 0
+    if layers > 1:
+        turn = k % layers
+        k = k // layers
+    if kind == RANDOM:
+        cached = random_words(k, rows, seed, ids, cache, cached, words)
+        sign_values(words, amplitude, values)
+    elif kind == WALSH:
+        walsh_words(k, rows, words)
+        sign_values(words, amplitude, values)
+    else:
+        perturbation_values(
+            kind, n, k, k % rows, dt, period, amplitude, seed, ids, multiple, wave, phase_sin, phase_cos, scratch,
+            many, values,
+        )  # fmt: skip
+    if layers > 1:
+        for p in range(rows):
+            if p < turns[turn] or p >= turns[turn + 1]:
+                for v in range(0, lanes_of(values), width_of(values)):
+                    store(values, p, v, 0.0)
+    return cached

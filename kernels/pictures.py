@@ -19,7 +19,7 @@ from .image import larger, tap_row
 from .jit import FLAGS, inner, leaf, named
 from .neuron import activate
 from .readout import convert_inputs, read_columns
-from .simd import lanes_of, load, store, width_of
+from .simd import fma, lanes_of, load, store, width_of
 
 
 @leaf
@@ -165,6 +165,38 @@ def plain_pictures(theta, neuron, work, pictures, device):
             read_columns(n_out, work, made, number, device)
             activate(work, made, n_out, stage[t.STAGE_ACTIVATION], neuron, number)
             put_place(work, stage, made, q, a, pictures)
+
+
+@inner
+def accumulate_nodes(values, signal, row, keep, G, first, last, work, pictures):
+    """G <- keep G + e xi x for parameters first .. last-1: row e of `signal` holds C_ac/amplitude**2, xi of values is
+    the perturbation of a column, x what its weight reads (1 for the bias), in copy b; summed over the places."""
+    a, b, seen = pictures.rows[0], pictures.rows[1], pictures.rows[2]
+    if keep != G.dtype.type(1.0):
+        for p in range(first, last):
+            for v in range(0, lanes_of(G), width_of(G)):
+                store(G, p, v, load(G, p, v) * keep)
+    column = 0
+    for s in range(pictures.stages.shape[0]):
+        stage = pictures.stages[s]
+        if stage[t.STAGE] != t.ARRAY:
+            continue
+        n_in = stage[t.CHANNELS] * stage[t.KERNEL_HIGH] * stage[t.KERNEL_WIDE]
+        n_out, w0, b0 = stage[t.CHANNELS_OUT], stage[t.STAGE_WEIGHTS], stage[t.STAGE_BIASES]
+        if w0 < first or w0 >= last:
+            column += stage[t.OUTPUTS] * n_out
+            continue
+        for q in range(stage[t.OUTPUTS]):
+            place = pictures.places[stage[t.FIRST_PLACE] + q]
+            lay_place(work, stage, a if s == 0 else b, place, seen)
+            for j in range(n_out):
+                for v in range(0, lanes_of(G), width_of(G)):
+                    e = load(signal, row, v) * load(values, column + j, v)
+                    store(G, b0 + j, v, load(G, b0 + j, v) + e)
+                    p = w0 + j * n_in
+                    for i in range(n_in):
+                        store(G, p + i, v, fma(e, load(work, seen + i, v), load(G, p + i, v)))
+            column += n_out
 
 
 def outputs_of(layers, work, pictures):

@@ -12,15 +12,15 @@ import numpy as np
 from . import table as t
 from .broadcast import array_on, arrays_on
 from .cost_noise import cost_noise_on
-from .dense import ANTITHETIC, CODES, GAINS, PAIR, SINGLE, VALUES
+from .dense import ANTITHETIC, CODES, GAINS, NODES, PAIR, SINGLE, VALUES
 from .devices import hold_on, is_plain, write_on
 from .element import element_on, numbers_on
 from .jit import entry, inner, leaf
 from .latency import after_write, arrived, before_write, delay_on, inputs_on, late_on, seen_from, settle_on
 from .neuron import add_cost
-from .perturb import copy_row, normals4, perturbation_values, random_words, walsh_words
+from .perturb import any_values, copy_row, normals4, random_words, walsh_words
 from .philox import BASELINE, COST, COST_MINUS
-from .pictures import make_any_network, outputs_of
+from .pictures import accumulate_nodes, make_any_network, outputs_of
 from .readout import convert_inputs, draw_noise, read_cost, read_costs
 from .sample import FAR_BYTES, fetch, gather, next_samples, order_width
 from .simd import any_lane, at, fma, lanes_of, load, store, where, width_of
@@ -77,14 +77,14 @@ def change_of_cost(
 def make_steps(form: int):
     """The loop over iterations n0 .. n1-1 for one form of perturbation."""
     network = make_any_network(form)
-    accumulate = make_accumulate(form)
-    signs = form != VALUES
+    accumulate = make_accumulate(VALUES if form == NODES else form)
+    signs = form in (CODES, GAINS)
 
     @inner
     def steps(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     ):  # fmt: skip
         real = theta.dtype.type
@@ -111,9 +111,9 @@ def make_steps(form: int):
         scale2 = amplitude if form == GAINS else real(1.0)
         # A write that is nothing but theta -= eta G is done while G is read.
         plain = reals[t.SIGMA_THETA] == 0.0 and reals[t.WEIGHT_DECAY] == 0.0 and reals[t.MOMENTUM] == 0.0
-        plain = plain and kind != t.SEQUENTIAL and is_plain(device)
+        plain = plain and kind != t.SEQUENTIAL and is_plain(device) and form != NODES
         direct = plain and not analog and tau_theta == 1 and ints[t.KEEP_GRADIENT] == 0
-        one_turn = kind == t.SEQUENTIAL and not analog
+        one_turn = kind == t.SEQUENTIAL and not analog and form != NODES
         four_plus = fours[0:4]
         four_minus = fours[4:8]
         many = fours[8:]
@@ -170,9 +170,9 @@ def make_steps(form: int):
 
             if since_p == 0 or n == n0 or kind == t.SINUSOID:
                 if not signs:
-                    perturbation_values(
-                        kind, n, k, turn, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple, wave,
-                        phase_sin, phase_cos, scratch, many, values,
+                    cached = any_values(
+                        kind, n, k, reals[t.DT], ints[t.SINE_PERIOD], amplitude, seed, ids, multiple, wave, phase_sin,
+                        phase_cos, scratch, many, cache, cached, turns, words, values,
                     )  # fmt: skip
                     solved = True
                 elif kind == t.RANDOM:
@@ -253,10 +253,13 @@ def make_steps(form: int):
                 its_words_q, row, first_q, last_q = array_on(
                     q, its_words, signs, signal, ERROR, ARRAY_ERROR, first, last, scale * scale2, device
                 )
-                accumulate(
-                    its_words_q, its_values, signal, row, keep, direct, ends, not analog, rate, G, theta, first_q,
-                    last_q,
-                )  # fmt: skip
+                if form == NODES:
+                    accumulate_nodes(its_values, signal, row, keep, G, first_q, last_q, work, pictures)
+                else:
+                    accumulate(
+                        its_words_q, its_values, signal, row, keep, direct, ends, not analog, rate, G, theta, first_q,
+                        last_q,
+                    )  # fmt: skip
             if kept:
                 for p in range(n_params):
                     copy_row(G, p, last_gradient, p)
@@ -286,20 +289,21 @@ def make_steps(form: int):
 _steps_codes = make_steps(CODES)
 _steps_gains = make_steps(GAINS)
 _steps_values = make_steps(VALUES)
+_steps_nodes = make_steps(NODES)
 
 
 @entry
 def steps_codes(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh without mismatch. All arrays as in `steps_values`."""
     _steps_codes(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -308,14 +312,14 @@ def steps_codes(
 def steps_gains(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
     """Iterations n0 .. n1-1, perturbation random or walsh with mismatch. All arrays as in `steps_values`."""
     _steps_gains(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip
 
@@ -324,10 +328,10 @@ def steps_gains(
 def steps_values(
     n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
     ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-    words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
     probe_lane, probe_cost, probe_cost_ac, probe_sample,
 ):  # fmt: skip
-    """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid.
+    """Iterations n0 .. n1-1 of the rule for every lane, perturbation sequential, gaussian or sinusoid, or any in turn.
 
     Description: ints, reals, layers (table.py); xs real[n, n_in], ys real[n, n_out].
     Sinusoids: multiple float64[1, P], the frequencies' numbers, wave real[2, P], scratch, P filled up to a multiple
@@ -338,6 +342,7 @@ def steps_values(
     cost that is not finite, else -1), index uint32[batch] (samples shown). Scratch: words uint32[ceil(P/32)], values
     real[P or 0], applied real[P or 0] (the same array without mismatch), work real[n_in + 4 x widest layer],
     y real[n_out], ahead uint32[batch], keys uint32[13], cache uint32[4], scratch uint32[32], fours real[40].
+    turns int64[layers + 1 or 0]: where the layers begin in values, where they are perturbed in turn.
     pictures: the layout of a network of pictures (hardware.py; work has the rows that it says), or ().
     device: the devices and their readout where not ideal (hardware.py), or ().
     Probes: lanes, and rows per iteration of the call.
@@ -345,6 +350,23 @@ def steps_values(
     _steps_values(
         n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
         ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
-        words, values, applied, work, y, ahead, keys, cache, scratch, fours, pictures, device,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
+        probe_lane, probe_cost, probe_cost_ac, probe_sample,
+    )  # fmt: skip
+
+
+@entry
+def steps_nodes(
+    n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+    ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+    words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
+    probe_lane, probe_cost, probe_cost_ac, probe_sample,
+):  # fmt: skip
+    """The same with pre-activations perturbed and not parameters, of any kind: gain, phases, values and what they are
+    made of have a row for each column that is read in an evaluation. `pictures` is never (), the batch 1."""
+    _steps_nodes(
+        n0, n1, seed, ints, reals, layers, xs, ys, multiple, wave,
+        ids, neuron, gain, phase_sin, phase_cos, theta, G, velocity, last_gradient, signal, first_bad, index,
+        words, values, applied, work, y, ahead, keys, cache, scratch, fours, turns, pictures, device,
         probe_lane, probe_cost, probe_cost_ac, probe_sample,
     )  # fmt: skip

@@ -94,6 +94,13 @@ def test_a_run_and_its_table(program, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", [*words[:2], "--steps", "24000", "--add", "-o", str(tmp_path)])
     with pytest.raises(SystemExit, match="made with another steps"):
         program("cnn").main()
+    against = tmp_path / "xor-backprop.toml"
+    against.write_text(against.read_text().replace("eta = 0.5", "eta = 0.25"))
+    monkeypatch.setattr(sys, "argv", [*words[:2], "--seed", "3", "--threads", "1", "--add", "-o", str(tmp_path)])
+    program("cnn").main()
+    kept = json.loads((tmp_path / "cnn_xor.json").read_text())
+    assert kept["runs"] == more["runs"]  # backpropagation has another recipe now: those runs are gone
+    assert "backprop" not in kept
 
 
 def test_a_run_that_is_stopped_leaves_its_rows(program, tmp_path, monkeypatch):

@@ -84,6 +84,8 @@ MGD = {
     "baseline": st.sampled_from(["measured", "antithetic"]),
     "clip": st.none() | st.floats(1e-4, 0.1),
     "band": st.sampled_from([(0.16, 0.32), (0.05, 0.45)]),
+    "perturb": st.just("parameters"),  # nodes, and layers in turn, have their own kind of rule
+    "layers": st.just("together"),
 }
 OPTIMISER = {
     "eta": st.sampled_from([0.0, 0.003, 0.1]),
@@ -348,13 +350,23 @@ def optimisers(draw):
 @st.composite
 def mgds(draw, **fixed):
     values = {**draw_all(draw, MGD), **fixed}
+    if values["layers"] == "in-turn" and values["perturbation"] in ("sequential", "sinusoid"):
+        values["perturbation"] = "walsh"
     if values["mode"] == "discrete":
         del values["dt"]
     else:
         values["baseline"] = "measured"
         values["tau_x"] += values["dt"] == 1.0  # more than dt
         values["tau_theta"] *= draw(st.sampled_from([0.3, 1.0, 2.5]))
-    return am.MGD(**values, **draw(optimisers()))
+    one = {"batch": 1} if values["perturb"] == "nodes" else {}
+    return am.MGD(**values, **{**draw(optimisers()), **one})
+
+
+@st.composite
+def others(draw):
+    """Rules that perturb nodes, or one layer after another."""
+    perturb, layers = draw(st.sampled_from([("nodes", "together"), ("nodes", "in-turn"), ("parameters", "in-turn")]))
+    return draw(mgds(perturb=perturb, layers=layers))
 
 
 @st.composite
@@ -410,12 +422,15 @@ def cases(draw, rules, kinds=networks()):  # noqa: B008
         device = device.replace(write_steps=draw(st.integers(0, int(rule.tau_theta) - 1)))
     if rule.batch > 1:
         late.pop("input_tau", None)
+    other = isinstance(rule, am.MGD) and (rule.perturb, rule.layers) != ("parameters", "together")
+    if other:
+        late.pop("delay", None)
     faults = draw_all(draw, FAULTS) if draw(st.booleans()) else {}
     if faults and device.w_max is not None:
         faults |= draw_all(draw, STUCK)
     if faults.get("endurance"):
         faults["endurance_spread"] = draw(maybe)
-    wires = draw_all(draw, WIRES) if draw(st.booleans()) and not device.paired else None
+    wires = draw_all(draw, WIRES) if draw(st.booleans()) and not device.paired and not other else None
     if wires and wires["update"] == "exact":
         del wires["refresh"]
     chip = am.Chip(
@@ -496,6 +511,16 @@ def assert_cuts(case, ids, whole, lanes, cuts, keep):
             assert_bits(block.chips_cost_ac(), whole.record["cost_ac"][cut, of_block], f"cut at {cut}: C_ac")
             if keep:
                 assert_bits(block.chips_gradient(), whole.record["gradient"][cut, of_block], f"cut at {cut}: G")
+            if cut == min(cuts, default=0):
+                kept = cut, block.state()
+        again = next(b for b in engine.make_blocks(plan, start, 1, lanes) if b.first == block.first)
+        if cuts:  # a new block that is given the state goes on as if nothing had happened
+            again.load(*kept)
+            again.advance(case.run["steps"], probe=False)
+            assert_bits(again.chips_theta(), block.chips_theta(), f"resumed at {kept[0]}: theta")
+            assert_bits(again.first_bad, block.first_bad, f"resumed at {kept[0]}: first bad")
+            for name, values in block.chips_counts().items():
+                assert_bits(again.chips_counts()[name], values, f"resumed at {kept[0]}: {name}")
 
 
 # Each kind of rule has its own examples, so that few of them reach every path of the kernels.
@@ -549,6 +574,12 @@ def test_the_bits_depend_on_nothing_but_the_configuration(rule, data):
 @given(data=st.data())
 def test_the_bits_of_networks_of_pictures_do_so_too(rule, data):
     check_bits(data, data.draw(cases(PICTURES[rule], picture_networks()), label="case"))
+
+
+@settings(max_examples=8, **ANY)
+@given(data=st.data())
+def test_the_bits_of_nodes_and_of_layers_in_turn_do_so_too(data):
+    check_bits(data, data.draw(cases(others(), networks() | picture_networks()), label="case"))
 
 
 def check_bits(data, case):

@@ -22,6 +22,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
 COMMANDS = {
     "train": ("train", "Train an ensemble of emulated chips and keep a trace."),
     "sweep": ("sweep", "Train ensembles of chips at many points of settings."),
+    "study": ("study", "Carry out studies that come with the package: figure, table, what they show."),
     "info": ("traces", "Say what a trace or a sweep holds."),
     "plot": ("traces", "Draw a trace, or a sweep."),
     "report": ("report", "Write traces and sweeps as one page of HTML."),

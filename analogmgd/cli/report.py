@@ -13,6 +13,7 @@ EPILOG = """\b
 Examples:
   analogmgd report run.h5
   analogmgd report run.h5 sweep.h5 -o results.html --title "Two ways to learn"
+  analogmgd report studies/tau-theta -o tau-theta.html
 """
 
 
@@ -23,9 +24,9 @@ Examples:
 @force_option
 @json_option
 def report(files: tuple[str, ...], out: str, title: str, force: bool, as_json: bool) -> None:
-    """Write traces and sweeps as one page of HTML: configuration, environment, curves and tables.
+    """Write traces, sweeps and studies (their directories) as one page of HTML.
 
-    The page needs no network and no other file.
+    Configuration, environment, curves and tables. The page needs no network and no other file.
     """
     from analogmgd.report import report as write
 

@@ -114,7 +114,7 @@ def sweep(
 
 def points_of(table: dict[str, Any], vary: tuple[str, ...], zipped: bool) -> Any:
     """What is varied, by the command line or else by the table [sweep]."""
-    from analogmgd.vary import Axis, grid, listed
+    from analogmgd.vary import Axis, flat, grid, listed
 
     unknown = [key for key in table if key not in ("vary", "zip", "points", "targets")]
     if unknown:
@@ -129,18 +129,6 @@ def points_of(table: dict[str, Any], vary: tuple[str, ...], zipped: bool) -> Any
     if not isinstance(axes, dict):
         raise ConfigError(f"sweep.vary = {axes!r}: must be a table of lists")
     return grid([Axis.made(key, values) for key, values in flat(axes).items()], zipped or bool(table.get("zip")))
-
-
-def flat(table: dict[str, Any], lead: str = "") -> dict[str, Any]:
-    """Tables in tables as dotted keys.
-
-    >>> flat({"rule": {"eta": [1, 2]}, "run.seed": [3]})
-    {'rule.eta': [1, 2], 'run.seed': [3]}
-    """
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        found |= flat(value, f"{lead}{key}.") if isinstance(value, dict) else {f"{lead}{key}": value}
-    return found
 
 
 def check_keys(keys: list[str], given: dict[str, Any]) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import philox
-from .network import Neurons, gradient, initial_theta, mean_cost, neuron_spread
+from .network import Neurons, gradient, initial_theta, mean_cost, neuron_spread, sample_cost
+from .nodes import eligibility, node_counts, node_pass, only_layer, parameter_counts
 from .order import batch_indices
 from .perturb import perturbation
 
@@ -22,6 +23,8 @@ class Settings:
 
     # rule
     perturbation: str = "random"  # random, walsh, sequential, gaussian, sinusoid
+    perturb: str = "parameters"  # or "nodes"
+    layers: str = "together"  # or "in-turn"
     amplitude: float = 0.01
     eta: float = 0.1
     tau_x: float = 1
@@ -82,7 +85,8 @@ class History:
                                       and the reset (until one is complete: G so far); analog: G
     evaluations  int64[steps+1]       evaluations of the network by one sample, baselines included
     time         float64[steps+1]     emulated time in step times
-    theta_ac     float64[steps, P]    perturbation as the rule believes it (without mismatch)
+    theta_ac     float64[steps, P]    perturbation as the rule believes it (without mismatch); of nodes, times what
+                                      each weight reads
     cost         float64[steps]       perturbed (plus) measurement, with its noise
     cost_ac      float64[steps]       C_ac as it enters G (clipped)
     baseline     float64[steps]       C0 in force; NaN where there is none (antithetic, analog)
@@ -170,17 +174,33 @@ def simulate(net, x_train, y_train, settings, steps, theta0=None, parts=None):
         theta0 = initial_theta(net, s.init, s.init_scale, s.seed, s.chip)
     theta = np.array(theta0, dtype=np.float64)
     neurons = parts.neurons or neuron_spread(net, s.spread, s.seed, s.chip)
-    gain = mismatch_gain(net.parameters, s.mismatch, s.seed, s.chip) if parts.gain is None else parts.gain
+    counts = node_counts(net) if s.perturb == "nodes" else parameter_counts(net)
+    gain = mismatch_gain(sum(counts), s.mismatch, s.seed, s.chip) if parts.gain is None else parts.gain
 
-    def measure(theta_seen, samples):
-        """Mean cost of the samples, without noise."""
-        return float(mean_cost(net, theta_seen, x_train[samples], y_train[samples], neurons))
+    def measure(theta, samples, perturbation=None, sign=1.0):
+        """(Mean cost of the samples, without noise; what each parameter correlates it with) with a perturbation as it
+        is believed to be, or without one."""
+        x, y = x_train[samples], y_train[samples]
+        if perturbation is None:
+            return float(mean_cost(net, theta, x, y, neurons)), None
+        seen = sign * gain * parts.element(perturbation)
+        if s.perturb == "parameters":
+            return float(mean_cost(net, theta + seen, x, y, neurons)), perturbation
+        ((x_i,), (y_i,)) = x, y  # one sample
+        output, signals = node_pass(net, theta, x_i, neurons, seen)
+        return float(sample_cost(net, output, y_i)), eligibility(net, theta, signals, perturbation)
+
+    def perturbed(k, t):
+        """Perturbation number k, or at time t."""
+        number, layers = (k // len(counts), len(counts)) if s.layers == "in-turn" else (k, 1)
+        values = perturbation(s.perturbation, sum(counts), number, t, s.amplitude, s.band, s.seed, s.chip)
+        return only_layer(values, counts, k % layers) if layers > 1 else values
 
     run = {"discrete": discrete, "analog": analog}[s.mode]
-    return run(measure, gain, theta, s, steps, len(x_train), parts)
+    return run(measure, perturbed, theta, s, steps, len(x_train), parts)
 
 
-def discrete(measure, gain, theta, s, steps, n_train, parts):
+def discrete(measure, perturbed, theta, s, steps, n_train, parts):
     """Discrete mode."""
     if s.dt != 1.0:
         raise ValueError(f"dt is {s.dt}; expected 1 in discrete mode")
@@ -196,25 +216,25 @@ def discrete(measure, gain, theta, s, steps, n_train, parts):
         # 2. baseline, when the sample or theta (written at the end of step n-1) changed
         if s.baseline == "measured" and (sample_changed or n % s.tau_theta == 0):
             sigma_C0 = s.sigma_C if s.sigma_C_baseline else 0.0
-            C0 = measure(theta, samples) + noise(sigma_C0, s, philox.BASELINE, n) + parts.cost_noise(n)
+            C0 = measure(theta, samples)[0] + noise(sigma_C0, s, philox.BASELINE, n) + parts.cost_noise(n)
             evaluations += s.batch
         # 3. perturbation
         k = n // s.tau_p
-        theta_ac = perturbation(s.perturbation, P, k, n, s.amplitude, s.band, s.seed, s.chip)
+        theta_ac = perturbed(k, n)
         # 4. measurement
-        seen = gain * parts.element(theta_ac)
-        C = measure(theta + seen, samples) + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
+        cost, correlated = measure(theta, samples, theta_ac)
+        C = cost + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
         evaluations += s.batch
         if s.baseline == "measured":
             C_ac = C - C0
         else:
-            C_minus = measure(theta - seen, samples) + noise(s.sigma_C, s, philox.COST_MINUS, n)
+            C_minus = measure(theta, samples, theta_ac, -1.0)[0] + noise(s.sigma_C, s, philox.COST_MINUS, n)
             C_minus += parts.cost_noise(n)
             evaluations += s.batch
             C_ac = (C - C_minus) / 2.0
         C_ac = clipped(C_ac, s.clip)
         # 5. correlation
-        G = G + parts.error(C_ac) * theta_ac / s.amplitude**2
+        G = G + parts.error(C_ac) * correlated / s.amplitude**2
         # 6. update at the end of the window
         window_ends = (n + 1) % s.tau_theta == 0
         window_is_first = n < s.tau_theta
@@ -226,7 +246,7 @@ def discrete(measure, gain, theta, s, steps, n_train, parts):
             G = np.zeros(P)
 
         history.theta[n + 1] = theta
-        history.theta_ac[n] = theta_ac
+        history.theta_ac[n] = correlated
         history.cost[n], history.cost_ac[n], history.baseline[n] = C, C_ac, C0
         history.sample[n] = samples
         history.evaluations[n + 1] = evaluations
@@ -234,7 +254,7 @@ def discrete(measure, gain, theta, s, steps, n_train, parts):
     return history
 
 
-def analog(measure, gain, theta, s, steps, n_train, parts):
+def analog(measure, perturbed, theta, s, steps, n_train, parts):
     """Analog mode: every dt a high-pass on the cost, a low-pass on the gradient, a write."""
     if s.tau_x <= s.dt:
         raise ValueError(f"tau_x is {s.tau_x}; expected more than dt = {s.dt}, or C_ac vanishes")
@@ -253,9 +273,8 @@ def analog(measure, gain, theta, s, steps, n_train, parts):
         if sample_changed:
             samples = batch_indices(s.order, s.seed, s.chip, n // sample_iterations, s.batch, n_train)
         k = n // code_iterations
-        theta_ac = perturbation(s.perturbation, P, k, t, s.amplitude, s.band, s.seed, s.chip)
-        seen = gain * parts.element(theta_ac)
-        C = measure(theta + seen, samples) + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
+        cost, correlated = measure(theta, samples, perturbed(k, t))
+        C = cost + noise(s.sigma_C, s, philox.COST, n) + parts.cost_noise(n)
         # high-pass; the step of the cost between two samples does not pass
         if sample_changed:
             C_prev = C
@@ -263,13 +282,13 @@ def analog(measure, gain, theta, s, steps, n_train, parts):
         C_prev = C
         C_used = clipped(C_ac, s.clip)  # the filter's state is not clipped
         # low-pass
-        G = dt / (tau_theta + dt) * (parts.error(C_used) * theta_ac / s.amplitude**2 + tau_theta / dt * G)
+        G = dt / (tau_theta + dt) * (parts.error(C_used) * correlated / s.amplitude**2 + tau_theta / dt * G)
         v = s.momentum * v + (G + s.weight_decay * theta)
         eta_n = scheduled_eta(s.eta, s.schedule, s.schedule_steps, s.schedule_decay, t)
         theta = write(theta, -eta_n * dt * v, s, n, parts)
 
         history.theta[n + 1], history.gradient[n + 1] = theta, G
-        history.theta_ac[n] = theta_ac
+        history.theta_ac[n] = correlated
         history.cost[n], history.cost_ac[n] = C, C_used
         history.sample[n] = samples
         history.evaluations[n + 1] = s.batch * (n + 1)

@@ -1,0 +1,195 @@
+"""Studies: sweeps with a question, each a TOML file of the package; a figure, a table and what they show.
+
+A study file says
+
+    title, asks, claim       texts; claim: what was published, with its source
+    [sweeps.NAME]            source, targets, settings (dotted keys), vary (dotted keys and lists), with (keys that go
+                             along with others), quick (the same keys, for a short version)
+    [[panels]]               what is drawn and tabulated, see `study_curves.Panel`
+    [[checks]]               what is read off and held against what is claimed, see `study_checks.Check`
+
+`run_study` carries out the sweeps (`analogmgd.sweep`, which goes on with what is there), and writes figure.png,
+table.csv, study.json and study.md into a directory.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from .errors import ConfigError
+from .settings import did_you_mean
+from .study_checks import Check
+from .study_curves import Panel
+from .sweep import Sweep
+from .sweep_file import SweepFile
+from .sweep_point import Target
+from .vary import Points, flat, listed, tables
+
+KEYS = {"title", "asks", "claim", "note", "sweeps", "panels", "checks"}
+OF_SWEEP = {"source", "targets", "settings", "vary", "with", "quick"}
+
+
+@dataclass(frozen=True)
+class StudySweep:
+    """One sweep of a study.
+
+    settings : dotted key -> value, the same at all points; vary : dotted key -> values, all combinations
+    along : dotted key -> {key that it goes along with: [values]}, one for each value of that key
+    """
+
+    name: str
+    source: str
+    targets: tuple[Target, ...]
+    settings: Mapping[str, Any]
+    vary: Mapping[str, list[Any]]
+    along: Mapping[str, Mapping[str, list[Any]]]
+
+    @property
+    def points(self) -> Points:
+        """All combinations, with what goes along."""
+        found = []
+        for values in itertools.product(*self.vary.values()):
+            point = dict(zip(self.vary, values, strict=True))
+            for key, others in self.along.items():
+                ((leader, given),) = others.items()
+                point[key] = given[self.vary[leader].index(point[leader])]
+            found.append(point)
+        return listed(found)
+
+    def sweep(self) -> Sweep:
+        """Ready to run; ConfigError where its settings cannot be."""
+        from .cli.resolve import Source, overlay
+
+        found, given = Source(self.source), tables(dict(self.settings))
+        return Sweep(lambda changes: found.config(overlay(given, changes)), self.points, self.targets)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as its file describes it.
+
+    >>> study = Study.load("neuron-spread")
+    >>> study.title, sorted(study.sweeps(quick=True))
+    ('Spread of the neurons', ['nist7x7', 'xor'])
+    """
+
+    name: str
+    title: str
+    asks: str
+    claim: str
+    note: str
+    panels: tuple[Panel, ...]
+    checks: tuple[Check, ...]
+    raw: Mapping[str, Mapping[str, Any]] = field(repr=False)
+
+    @classmethod
+    def load(cls, name: str) -> Study:
+        """One of the package's; ConfigError for an unknown name."""
+        if name not in names():
+            raise ConfigError(f"study {name!r}: unknown{did_you_mean(name, names())}; known: {', '.join(names())}")
+        return cls.read(name, (folder() / f"{name}.toml").read_text(encoding="utf-8"))
+
+    @classmethod
+    def read(cls, name: str, text: str) -> Study:
+        """From the text of a file."""
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"study {name!r}: {error}") from None
+        unknown = set(table) - KEYS
+        if unknown or not {"title", "asks", "sweeps", "panels"} <= set(table):
+            raise ConfigError(f"study {name!r}: keys {', '.join(sorted(table))}: allowed are {', '.join(sorted(KEYS))}")
+        for sweep, of in table["sweeps"].items():
+            if set(of) - OF_SWEEP or "source" not in of:
+                raise ConfigError(f"study {name!r}: sweeps.{sweep}: allowed are {', '.join(sorted(OF_SWEEP))}")
+        panels = tuple(Panel.read(name, one, table["sweeps"]) for one in table["panels"])
+        checks = tuple(Check.read(name, one, panels) for one in table.get("checks", ()))
+        texts = (table["title"], table["asks"].strip(), table.get("claim", "").strip(), table.get("note", "").strip())
+        return cls(name, *texts, panels, checks, table["sweeps"])
+
+    def sweeps(self, quick: bool = False) -> dict[str, StudySweep]:
+        """Its sweeps by name; `quick`: their short versions."""
+        found = {}
+        for name, of in self.raw.items():
+            short = of.get("quick", {}) if quick else {}
+            settings = {**flat(of.get("settings", {})), **flat(short.get("settings", {}))}
+            vary = {**flat(of.get("vary", {})), **flat(short.get("vary", {}))}
+            along = {**of.get("with", {}), **short.get("with", {})}
+            targets = tuple(Target.read(str(one)) for one in of.get("targets", ()))
+            found[name] = StudySweep(name, of["source"], targets, settings, vary, along)
+        return found
+
+    def chip_steps(self, quick: bool = False) -> int:
+        """Work of all its sweeps."""
+        return sum(sweep.sweep().chip_steps for sweep in self.sweeps(quick).values())
+
+
+def folder() -> Any:
+    """Where the package keeps them."""
+    return resources.files("analogmgd") / "studies"
+
+
+def names() -> list[str]:
+    """All studies."""
+    return sorted(path.name.removesuffix(".toml") for path in folder().iterdir() if path.name.endswith(".toml"))
+
+
+Run = Callable[[str, Sweep, str], str]  # title, sweep, path of its file -> status
+
+
+def run_study(
+    name: str,
+    directory: str | os.PathLike[str],
+    *,
+    quick: bool = False,
+    threads: int | None = None,
+    run: Run | None = None,
+) -> dict[str, Any]:
+    """Carry out a study, or go on with it, and write its figure, table and text.
+
+    name : of the package's studies, see `analogmgd study list`
+    directory : made if it is not there; holds NAME.h5 of each sweep, figure.png, table.csv, study.json, study.md
+    quick : the short version
+    threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it
+    run : what carries out a sweep (for progress); default `Sweep.run`
+
+    Returns what is in study.json, with `status`: "complete", "failed" (some points) or "interrupted". Raises
+    ConfigError for an unknown name, and where the directory holds another version's sweeps.
+
+    >>> found = run_study("optimisers", "optimisers", quick=True)
+    >>> found["status"], sorted(found)
+    ('complete', ['asks', 'checks', 'claim', 'name', 'note', 'panels', 'quick', 'status', 'title'])
+    """
+    study, place = Study.load(name), Path(directory)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot make the directory {os.fspath(directory)!r}: {error.strerror}") from None
+    run = run or (lambda title, sweep, path: sweep.run(path, threads))
+    status = "complete"
+    for part in study.sweeps(quick).values():
+        how = run(f"{name}: {part.name}", part.sweep(), os.fspath(place / f"{part.name}.h5"))
+        if how == "interrupted":
+            return {"name": name, "status": how}
+        status = how if how != "complete" else status
+    return written(study, place, quick, status)
+
+
+def written(study: Study, place: Path, quick: bool, status: str) -> dict[str, Any]:
+    """Read the sweeps of a directory and write everything else of it."""
+    from contextlib import ExitStack
+
+    from .study_pages import write_pages
+
+    with ExitStack() as stack:
+        files = {name: stack.enter_context(SweepFile(os.fspath(place / f"{name}.h5"))) for name in study.raw}
+        curves = [panel.curves(files) for panel in study.panels]
+        outcomes = [check.outcome(study.panels, curves) for check in study.checks]
+    return write_pages(study, place, quick, status, curves, outcomes)

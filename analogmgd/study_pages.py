@@ -1,0 +1,140 @@
+"""What a study leaves in its directory beside its sweeps: figure.png, table.csv, study.json, study.md."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .study_curves import Curve, Panel
+
+if TYPE_CHECKING:
+    from .study import Study
+
+HEAD = ("panel", "line", "x", "low", "middle", "high", "chips", "best")
+
+
+def write_pages(
+    study: Study,
+    place: Path,
+    quick: bool,
+    status: str,
+    curves: Sequence[Sequence[Curve]],
+    outcomes: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """Write all of it; what is in study.json."""
+    from .study_figures import draw_study
+
+    sweeps = study.sweeps(quick)
+    labels = [panel.label(sweeps[panel.sweep].targets) for panel in study.panels]
+    draw_study(study, curves, labels, place / "figure.png")
+    found: dict[str, Any] = {
+        "name": study.name, "title": study.title, "asks": study.asks, "claim": study.claim, "note": study.note,
+        "quick": quick, "status": status,
+        "panels": [
+            {"title": panel.title, "x": panel.x, "value": label, "lines": panel.lines, "best": panel.best,
+             "curves": [vars(curve) for curve in some]}
+            for panel, label, some in zip(study.panels, labels, curves, strict=True)
+        ],
+        "checks": list(outcomes),
+    }  # fmt: skip
+    (place / "study.json").write_text(json.dumps(finite(found), indent=1) + "\n")
+    with open(place / "table.csv", "w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(HEAD)
+        for panel, some in zip(study.panels, curves, strict=True):
+            out.writerows((panel.title, *row) for row in rows(some))
+    (place / "study.md").write_text(text(study, quick, curves, labels, outcomes), encoding="utf-8")
+    return found
+
+
+def rows(curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
+    """line, x, low, middle, high, chips, best."""
+    return [
+        (c.label, *row)
+        for c in curves
+        for row in zip(c.x, c.low, c.middle, c.high, c.chips, (b if b is not None else "" for b in c.best), strict=True)
+    ]
+
+
+def finite(value: Any) -> Any:
+    """The same with null for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def text(
+    study: Study,
+    quick: bool,
+    curves: Sequence[Sequence[Curve]],
+    labels: Sequence[str],
+    outcomes: Sequence[dict[str, Any]],
+) -> str:
+    """study.md."""
+    parts = [f"# {study.title}", study.asks]
+    parts.append(f"    analogmgd study run {study.name}{' --quick' if quick else ''}")
+    parts.append(f"![{study.title}](figure.png)")
+    if study.claim:
+        parts.append(f"Published: {study.claim}")
+    if outcomes:
+        parts.append("\n".join(f"- {said(one)}" for one in outcomes))
+    if study.note:
+        parts.append(study.note)
+    for panel, some, label in zip(study.panels, curves, labels, strict=True):
+        parts.append(table(panel, some, label))
+    return "\n\n".join(parts) + "\n"
+
+
+def said(outcome: dict[str, Any]) -> str:
+    """A check as a sentence."""
+    low, value, high = (
+        short(math.nan if outcome[name] is None else outcome[name]) for name in ("low", "value", "high")
+    )
+    ends = zip(outcome["expect"], (-math.inf, math.inf), strict=True)  # JSON has no infinities
+    between = " to ".join(short(v if v is not None else end) for v, end in ends)
+    number = "not known" if value == "-" else f"{value} [{low}, {high}]"
+    return (
+        f"{outcome['says']} **{outcome['verdict'].capitalize()}**: {outcome['what']} is {number}, expected {between}."
+    )
+
+
+def table(panel: Panel, curves: Sequence[Curve], label: str) -> str:
+    """A panel as a table: a row for each x, a column for each line."""
+    xs = list(dict.fromkeys(x for curve in curves for x in curve.x))
+    head = [panel.x or "", *(f"{', '.join(panel.line_keys)} = {c.label}" if panel.lines else label for c in curves)]
+    lines = [f"{panel.title}: {label}" if panel.lines else panel.title, ""]
+    lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    for x in xs:
+        cells = []
+        for c in curves:
+            if x not in c.x:
+                cells.append("")
+                continue
+            k = c.x.index(x)
+            best = f" ({panel.best} {short(c.best[k])})" if panel.best else ""
+            cells.append(f"{short(c.middle[k])} [{short(c.low[k])}, {short(c.high[k])}]{best}")
+        lines.append("| " + " | ".join([short(x), *cells]) + " |")
+    return "\n".join(lines)
+
+
+def short(value: Any) -> str:
+    """A number with three digits, - for none.
+
+    >>> short(12345.0), short(float("nan")), short("pcm")
+    ('12300', '-', 'pcm')
+    """
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return str(value)
+    if math.isnan(value):
+        return "-"
+    if math.isinf(value):
+        return "any" if value > 0 else "-inf"
+    if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
+        return f"{value:.3g}"
+    return f"{float(f'{value:.3g}'):g}"

@@ -1,0 +1,272 @@
+"""Studies: their files, what is read off sweeps, and the program."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import analogmgd as am
+from analogmgd import study as module
+from analogmgd.study import Study, names, run_study
+from analogmgd.study_checks import Check, slope, verdict
+from analogmgd.study_curves import HERE, Curve, Panel
+from analogmgd.sweep_file import SweepFile, created
+from analogmgd.sweep_point import Target
+from analogmgd.vary import listed
+
+ASKED = {
+    "gradient-angle", "tau-theta", "tau-x", "tau-p", "analog-discrete", "cost-noise", "update-noise", "neuron-spread",
+    "device-presets", "drift", "faults", "wires", "converter-bits", "delay", "coloured-noise", "hardware-time",
+    "optimisers", "scaling",
+}  # fmt: skip
+
+
+def test_all_studies_are_there():
+    assert set(names()) == ASKED
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["full", "quick"])
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_their_settings_can_be(name, quick):
+    """A Sweep checks the settings of its points when it is made; checks and panels name what there is."""
+    study = Study.load(name)
+    for sweep in study.sweeps(quick).values():
+        assert len(sweep.sweep().points) == len(sweep.points)
+    for panel in study.panels:
+        keys = {a.key for a in study.sweeps(quick)[panel.sweep].points.axes}
+        assert {k for k in (panel.x, panel.best, *panel.line_keys) if k} <= keys
+        if panel.value in ("time", "seconds", "solved", "largest", "wall"):
+            assert panel.target < len(study.sweeps(quick)[panel.sweep].targets)
+    for check in study.checks:
+        panel = study.panels[check.panel]
+        values = next(a.values for a in study.sweeps(quick)[panel.sweep].points.axes if a.key == panel.x)
+        here = {HERE} if panel.beside else set()
+        assert check.kind == "slope" or {v for v in (check.at, check.to) if v is not None} <= {*values, *here}
+
+
+def tiny(self, quick=False, whole=Study.sweeps):
+    """Two values of each key, few chips and steps."""
+    found = {}
+    for name, sweep in whole(self, True).items():
+        vary = {key: values[:2] for key, values in sweep.vary.items()}
+        steps = {} if "run.steps" in sweep.along else {"run.steps": 2000, "run.record_every": 500}
+        settings = {**sweep.settings, "run.chips": 3, "run.eval_samples": 50, **steps}
+        found[name] = module.StudySweep(name, sweep.source, sweep.targets, settings, vary, sweep.along)
+    return found
+
+
+@pytest.mark.parametrize("name", ["gradient-angle", "neuron-spread", "scaling", "hardware-time", "delay", "tau-p"])
+def test_a_study_from_end_to_end(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Study, "sweeps", tiny)
+    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves: {**OUTCOME, "says": self.says})
+    found = run_study(name, tmp_path / "out", threads=1)
+    assert found["status"] == "complete"
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["name"] == name
+    assert (tmp_path / "out" / "figure.png").stat().st_size > 5000
+    lines = (tmp_path / "out" / "table.csv").read_text().splitlines()
+    assert len(lines) == 1 + sum(len(c["x"]) for p in found["panels"] for c in p["curves"])
+    text = (tmp_path / "out" / "study.md").read_text()
+    assert Study.load(name).title in text
+    before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.h5")}
+    again = run_study(name, tmp_path / "out", threads=1)  # nothing is left to do
+    assert json.dumps(again) == json.dumps(found)
+    assert before.keys() == {f"{sweep}.h5" for sweep in Study.load(name).raw}
+
+
+OUTCOME = {"what": "", "value": 1.0, "low": 0.9, "high": 1.1, "expect": [0.0, 2.0], "verdict": "confirmed"}
+
+
+@pytest.fixture
+def made(tmp_path):
+    """A sweep file of given points; times (points, chips), NaN: not reached; 100 chips, 1000 steps."""
+
+    def make(points, times=None, angles=None, wall=1.0):
+        path = str(tmp_path / "made.h5")
+        values = np.asarray(times if times is not None else np.full((len(points), 100), np.nan), float)
+        chips = values.shape[1]
+        created(path, listed(points), chips, (Target("accuracy", 0.9),), "", {})
+        file = SweepFile(path, write=True)
+        for n in range(len(points)):
+            one = np.ones(chips)
+            found = {"chip": np.arange(chips), "status": one, "diverged_step": -one, "steps": 1000 * one,
+                     "seconds": 1e-3 * one, "final_accuracy": one, "best_accuracy": one, "final_cost": one,
+                     "best_cost": one, "steps_to_target": values[n][None], "seconds_to_target": 1e-6 * values[n][None],
+                     "wall_seconds": wall}  # fmt: skip
+            if angles is not None:
+                found["final_angle"] = np.asarray(angles[n], float)
+            file.write(n, found)
+        return file
+
+    return make
+
+
+@pytest.fixture
+def at(made):
+    """The same as the sweep "s" of a study."""
+    return lambda *arguments, **named: {"s": made(*arguments, **named)}
+
+
+def test_the_best_value_is_taken_at_each_x_and_unknown_times_stay_unknown(at):
+    points = [{"a.x": x, "rule.eta": e} for x in (1, 2) for e in (0.1, 0.3)]
+    times = np.full((4, 100), np.nan)
+    times[0], times[1] = 500, 200  # x = 1: eta 0.3
+    times[2, :40], times[3, :30] = 100, 50  # x = 2: neither is known; more chips get there with 0.1
+    panel = Panel("", "s", "time", "a.x", best="rule.eta")
+    (curve,) = panel.curves(at(points, times))
+    assert curve.x == [1, 2]
+    assert curve.best == [0.3, 0.1]
+    assert curve.middle[0] == 200
+    assert math.isnan(curve.middle[1])
+    (solved,) = Panel("", "s", "solved", "a.x", best="rule.eta").curves(at(points, times))
+    assert solved.middle == [100.0, 40.0]
+    assert solved.low[1] == pytest.approx(30.94, abs=0.01)  # Wilson, 40 of 100
+    assert solved.high[1] == pytest.approx(49.80, abs=0.01)
+
+
+def test_the_largest_value_that_is_stable(at):
+    points = [{"a.x": 1, "rule.eta": e} for e in (0.1, 0.2, 0.4, 0.8)]
+    times = np.full((4, 100), np.nan)
+    for n, reached in enumerate((100, 80, 55, 45)):
+        times[n, :reached] = 10
+    panel = Panel("", "s", "largest", "a.x", of="rule.eta", share=0.5)
+    (curve,) = panel.curves(at(points, times))
+    assert (curve.low[0], curve.middle[0], curve.high[0]) == (0.2, 0.4, 0.8)
+
+
+def test_where_an_angle_falls_to_a_level_and_lists_as_x(at):
+    points = [{"network.sizes": [2, h, 1], "rule.tau_theta": k} for h in (4, 8) for k in (10, 100, 1000)]
+    angles = [np.full(100, a) for a in (80, 60, 20, 85, 80, 40)]
+    panel = Panel("", "s", "until", "network.sizes", of="rule.tau_theta", level=40.0, pick=1)
+    (curve,) = panel.curves(at(points, angles=angles))
+    assert curve.x == [4, 8]
+    assert curve.middle == [pytest.approx(10**2.5), 1000]
+
+
+def test_seconds_here_are_of_one_chip(at):
+    times = np.full((3, 1), 500.0)  # half of its run, which took 3 s
+    (curve,) = Panel("", "s", "wall").curves(at([{"run.seed": s} for s in range(3)], times, wall=3.0))
+    assert curve.x == ["all"]
+    assert curve.middle == [pytest.approx(1.5)]
+    assert curve.chips == [3]
+
+
+def line(label="", **values):
+    n = len(values["x"])
+    return Curve(label, **{"low": values["middle"], "high": values["middle"], "chips": [9] * n, "best": [None] * n,
+                           **values})  # fmt: skip
+
+
+def test_checks_can_fail():
+    panel = Panel("", "s", "time", "a.x", lines="a.y")
+    curves = [[line("u", x=[1, 10], middle=[100.0, 400.0], low=[90.0, 350.0], high=[110.0, 450.0]),
+               line("v", x=[1, 10], middle=[50.0, math.nan])]]  # fmt: skip
+
+    def verdict_of(**table):
+        return Check.read("s", {"says": "", "panel": 0, **table}, [panel]).outcome([panel], curves)
+
+    found = verdict_of(kind="ratio", at=10, to=1, line="u", expect=[3, 6])
+    assert (found["low"], found["value"], found["high"]) == (pytest.approx(350 / 110), 4.0, pytest.approx(5.0))
+    assert found["verdict"] == "confirmed"
+    assert verdict_of(kind="ratio", at=10, to=1, line="u", expect=[0, 3])["verdict"] == "contradicted"
+    assert verdict_of(kind="ratio", at=10, to=1, line="u", expect=[0, 4])["verdict"] == "not resolved"
+    assert verdict_of(kind="ratio", at=1, line="v", over="u", expect=[0, 1])["verdict"] == "confirmed"
+    assert verdict_of(kind="value", at=10, line="v", expect=[0, math.inf])["verdict"] == "not resolved"  # not known
+    assert verdict_of(kind="value", at=10, line="w", expect=[0, 1])["verdict"] == "not resolved"  # no such line
+    with pytest.raises(am.ConfigError, match="has no 7"):
+        verdict_of(kind="value", at=7, line="u", expect=[0, 1])
+    assert verdict(1.0, 2.0, (2.5, 3.0)) == "contradicted"
+
+
+def test_exponents():
+    low, value, high = slope(line(x=[1, 2, 4, 8], middle=[3.0, 12.0, 48.0, 192.0]))
+    assert value == pytest.approx(2.0)
+    assert high - low < 1e-6
+    rng = np.random.default_rng(1)
+    inside = 0
+    for _ in range(200):  # two standard errors cover the truth in most cases, few points as there are
+        y = np.array([1, 2, 4, 8, 16]) ** 0.5 * np.exp(0.1 * rng.standard_normal(5))
+        low, _, high = slope(line(x=[1, 2, 4, 8, 16], middle=y.tolist()))
+        inside += low <= 0.5 <= high
+    assert inside > 160
+    assert math.isnan(slope(line(x=[1, 2], middle=[1.0, 2.0]))[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("title = ", "study 'x': "),
+        ("title = 'a'", "allowed are"),
+        ("title = 'a'\nasks = ''\npanels = []\n[sweeps.a]\nfrom = 1", "sweeps.a: allowed are"),
+        ("title = 'a'\nasks = ''\n[sweeps.a]\nsource = 'parity'\n[[panels]]\ntitle = 'b'\nsweep = 'a'\nvalue = 'speed'",
+         "panel 'b': value 'speed'"),
+        ("title = 'a'\nasks = ''\n[sweeps.a]\nsource = 'parity'\n[[panels]]\ntitle = 'b'\nsweep = 'a'\nheight = 2",
+         "panel 'b'"),
+        ("title = 'a'\nasks = ''\n[sweeps.a]\nsource = 'parity'\n[[panels]]\ntitle = 'b'\nsweep = 'a'\nvalue = 'time'\n"
+         "[[checks]]\nsays = 'c'\npanel = 3\nkind = 'value'\nexpect = [0, 1]", "check 'c'"),
+    ],
+)  # fmt: skip
+def test_files_that_are_wrong(text, says):
+    with pytest.raises(am.ConfigError) as error:
+        Study.read("x", text)
+    assert says in str(error.value)
+
+
+def program(*words, cwd):
+    return subprocess.run([sys.executable, "-m", "analogmgd", "study", *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_the_program(tmp_path):
+    listed = program("list", cwd=tmp_path)
+    assert listed.returncode == 0
+    assert all(name in listed.stdout for name in ASKED)
+    assert {s["name"] for s in json.loads(program("list", "--json", cwd=tmp_path).stdout)["studies"]} == ASKED
+    wrong = program("run", "neuron-spred", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert "neuron-spread" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
+    (tmp_path / "file").write_text("")
+    there = program("run", "tau-p", "--quick", "-o", "file", cwd=tmp_path)
+    assert there.returncode == 2
+    assert "is not a directory" in there.stderr
+
+
+def test_a_study_in_a_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(Study, "sweeps", tiny)
+    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves: {**OUTCOME, "says": "<b>", "low": math.nan})
+    run_study("tau-p", tmp_path / "s", threads=1)
+    page = am.report(tmp_path / "s", tmp_path / "s.html").read_text()
+    assert Study.load("tau-p").title in page
+    assert "&lt;b&gt; Confirmed: " in page
+    assert "data:image/png;base64" in page
+    assert "rule.tau_p" in page  # in the configuration
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(am.ConfigError, match=r"without a study: study\.json is missing"):
+        am.report(tmp_path / "empty", tmp_path / "e.html")
+    (tmp_path / "s" / "study.json").write_text("{}")
+    with pytest.raises(am.ConfigError, match="cannot be read"):
+        am.report(tmp_path / "s", tmp_path / "e.html")
+    assert not (tmp_path / "e.html").exists()
+
+
+def test_another_version_in_the_same_place_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(Study, "sweeps", tiny)
+    run_study("tau-p", tmp_path, threads=1)
+    monkeypatch.undo()
+    with pytest.raises(am.ConfigError, match="is of another sweep"):
+        run_study("tau-p", tmp_path, quick=True, threads=1)
+
+
+def test_an_interrupted_study_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(Study, "sweeps", tiny)
+    done = []
+
+    def stops(title, sweep, path):
+        done.append(title)
+        return "interrupted" if len(done) == 2 else sweep.run(path, 1)
+
+    assert run_study("tau-p", tmp_path, run=stops) == {"name": "tau-p", "status": "interrupted"}
+    assert done == ["tau-p: online", "tau-p: batch"]
+    assert run_study("tau-p", tmp_path, threads=1)["status"] == "complete"
