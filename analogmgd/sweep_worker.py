@@ -10,23 +10,23 @@ import numpy as np
 from . import __version__
 from .config import Config
 from .data import Dataset, load_dataset
+from .kernels.jit import _sources_hash
 from .sweep_point import Stopped, Target
 from .sweep_pool import outcome
 
 Versions = dict[str, str]
+KERNELS = _sources_hash()  # of what this process has loaded, whatever becomes of the files
 
 
 def versions() -> Versions:
     """What has to be the same everywhere, for results to have the same bits."""
     from llvmlite import binding
 
-    from .kernels.jit import _sources_hash
-
     fused = binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64")
     return {
         "analogmgd": __version__,
         "numpy": np.__version__,
-        "kernels and numba": _sources_hash(),
+        "kernels and numba": KERNELS,
         "fused multiply-add": "yes" if fused else "no",
     }
 
