@@ -21,10 +21,10 @@ import h5py
 import numpy as np
 from common import machine, save
 
-POINTS = 300
+POINTS = 500
 WITHIN = (2.0, 8.0)  # a kill comes so many seconds after a start
 SWEEP = [
-    sys.executable, "-m", "analogmgd", "sweep", "parity", "--vary", f"rule.eta=0.002..0.6:{POINTS}", "--chips", "64",
+    sys.executable, "-m", "analogmgd", "sweep", "parity", "--vary", f"rule.eta=0.002..1.0:{POINTS}", "--chips", "64",
     "--steps", "300000", "--target", "1", "--quiet", "-o",
 ]  # fmt: skip
 
