@@ -8,7 +8,8 @@ from typing import Any
 
 from .errors import ConfigError
 from .report_page import Figure, Folded, Heading, Paragraph, Part, Section, Table
-from .study_pages import said, short
+from .study_numbers import short
+from .study_pages import said
 from .sweep_file import SweepFile
 from .trace_open import one_line
 
@@ -36,6 +37,8 @@ def parts(folder: Path, found: dict[str, Any], picture: bytes) -> list[Part]:
     out: list[Part] = [Paragraph(found["asks"])]
     if found["claim"]:
         out.append(Paragraph(f"Published: {found['claim']}"))
+    if found.get("shows"):
+        out.append(Paragraph(f"Found: {found['shows']}"))
     shown = ", ".join(panel["title"] for panel in found["panels"])
     caption = "Middles with 95 % intervals; a cross at the upper edge where a middle is not known."
     out.append(Figure(picture, f"{found['title']}: {shown}", caption))

@@ -7,6 +7,8 @@ A study file says
                              along with others), quick (the same keys, for a short version)
     [[panels]]               what is drawn and tabulated, see `study_curves.Panel`
     [[checks]]               what is read off and held against what is claimed, see `study_checks.Check`
+    [numbers.NAME]           what is read off for the text, see `study_numbers.Number`
+    shows                    what came out: a text in which {NAME} stands for a number and its interval
 
 `run_study` carries out the sweeps (`analogmgd.sweep`, which goes on with what is there), and writes figure.png,
 table.csv, study.json and study.md into a directory.
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import string
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,12 +30,13 @@ from .errors import ConfigError
 from .settings import did_you_mean
 from .study_checks import Check
 from .study_curves import Panel
+from .study_numbers import Number, in_words
 from .sweep import Sweep
 from .sweep_file import SweepFile
 from .sweep_point import Target
 from .vary import Points, flat, listed, tables
 
-KEYS = {"title", "asks", "claim", "note", "sweeps", "panels", "checks"}
+KEYS = {"title", "asks", "claim", "note", "shows", "numbers", "sweeps", "panels", "checks"}
 OF_SWEEP = {"source", "targets", "settings", "vary", "with", "quick"}
 
 
@@ -87,6 +91,8 @@ class Study:
     note: str
     panels: tuple[Panel, ...]
     checks: tuple[Check, ...]
+    shows: str
+    numbers: Mapping[str, Number]
     raw: Mapping[str, Mapping[str, Any]] = field(repr=False)
 
     @classmethod
@@ -110,9 +116,16 @@ class Study:
             if set(of) - OF_SWEEP or "source" not in of:
                 raise ConfigError(f"study {name!r}: sweeps.{sweep}: allowed are {', '.join(sorted(OF_SWEEP))}")
         panels = tuple(Panel.read(name, one, table["sweeps"]) for one in table["panels"])
-        checks = tuple(Check.read(name, one, panels) for one in table.get("checks", ()))
+        checks = tuple(Check.of_table(name, one, panels) for one in table.get("checks", ()))
+        given = table.get("numbers", {})
+        numbers = {k: Number.read(name, one, panels, f"numbers.{k}") for k, one in given.items()}
+        shows = " ".join(table.get("shows", "").split())
+        named = {part for _, part, _, _ in string.Formatter().parse(shows) if part is not None}
+        if named != set(numbers):
+            differ = ", ".join(sorted(named ^ set(numbers)))
+            raise ConfigError(f"study {name!r}: shows and numbers do not name the same: {differ}")
         texts = (table["title"], table["asks"].strip(), table.get("claim", "").strip(), table.get("note", "").strip())
-        return cls(name, *texts, panels, checks, table["sweeps"])
+        return cls(name, *texts, panels, checks, shows, numbers, table["sweeps"])
 
     def sweeps(self, quick: bool = False) -> dict[str, StudySweep]:
         """Its sweeps by name; `quick`: their short versions."""
@@ -151,6 +164,7 @@ def run_study(
     quick: bool = False,
     threads: int | None = None,
     run: Run | None = None,
+    results: str | os.PathLike[str] | None = None,
 ) -> dict[str, Any]:
     """Carry out a study, or go on with it, and write its figure, table and text.
 
@@ -159,15 +173,18 @@ def run_study(
     quick : the short version
     threads : default ANALOGMGD_THREADS, else all processors; results do not depend on it
     run : what carries out a sweep (for progress); default `Sweep.run`
+    results : directory of what bench/cnn.py wrote, for `hardware-time`; default bench/results where it is there
 
     Returns what is in study.json, with `status`: "complete", "failed" (some points) or "interrupted". Raises
     ConfigError for an unknown name, and where the directory holds another version's sweeps.
 
     >>> found = run_study("optimisers", "optimisers", quick=True)
     >>> found["status"], sorted(found)
-    ('complete', ['asks', 'checks', 'claim', 'name', 'note', 'panels', 'quick', 'status', 'title'])
+    ('complete', ['asks', 'checks', 'claim', 'name', 'note', 'panels', 'quick', 'shows', 'status', 'title'])
     """
     study, place = Study.load(name), Path(directory)
+    if results is not None and not Path(results).is_dir():
+        raise ConfigError(f"results {os.fspath(results)!r}: is not a directory")
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -179,10 +196,10 @@ def run_study(
         if how == "interrupted":
             return {"name": name, "status": how}
         status = how if how != "complete" else status
-    return written(study, place, quick, status)
+    return written(study, place, quick, status, Path(results) if results is not None else None)
 
 
-def written(study: Study, place: Path, quick: bool, status: str) -> dict[str, Any]:
+def written(study: Study, place: Path, quick: bool, status: str, results: Path | None = None) -> dict[str, Any]:
     """Read the sweeps of a directory and write everything else of it."""
     from contextlib import ExitStack
 
@@ -190,6 +207,8 @@ def written(study: Study, place: Path, quick: bool, status: str) -> dict[str, An
 
     with ExitStack() as stack:
         files = {name: stack.enter_context(SweepFile(os.fspath(place / f"{name}.h5"))) for name in study.raw}
-        curves = [panel.curves(files) for panel in study.panels]
-        outcomes = [check.outcome(study.panels, curves) for check in study.checks]
-    return write_pages(study, place, quick, status, curves, outcomes)
+        curves = [panel.curves(files, results) for panel in study.panels]
+        there = [bool(some) or not panel.results for panel, some in zip(study.panels, curves, strict=True)]
+        outcomes = [check.outcome(study.panels, curves) for check in study.checks if there[check.panel]]
+        shows = study.shows.format_map({k: in_words(n, curves) for k, n in study.numbers.items()})
+    return write_pages(study, place, quick, status, curves, outcomes, shows)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .errors import ConfigError
+from .study_values import Array, crossing, final, gathered, named, ordered, paired, plain
 from .sweep_file import DONE, SweepFile
 from .sweep_statistics import share, spread, time_to_target
 
-Array = npt.NDArray[Any]
 VALUES = {  # what a panel may show: label of its axis, scale
     "time": ("steps to {target}", 1.0),
     "seconds": ("emulated seconds to {target}", 1.0),
     "solved": ("chips that reach {target} (%)", 100.0),
     "accuracy": ("accuracy at the end (%)", 100.0),
+    "gain": ("accuracy, minus that of the same chip at {against} (points)", 100.0),
     "cost": ("cost at the end", 1.0),
     "angle": ("angle of G to the gradient (degrees)", 1.0),
     "until": ("steps until the angle is {level:g} degrees", 1.0),
     "wall": ("seconds here until {target}", 1.0),
     "largest": ("largest {of} at which {share} % of the chips reach {target}", 1.0),
+    "results": ("emulated seconds to an accuracy", 1.0),
 }
 HERE = "backpropagation, here"
 LESS_IS_BETTER = {"time", "seconds", "cost", "angle", "wall"}
@@ -34,7 +36,8 @@ LESS_IS_BETTER = {"time", "seconds", "cost", "angle", "wall"}
 class Curve:
     """A line of a panel: at each x the middle with its interval (95 %), of how many chips, and the best key's value.
 
-    middle is NaN where it is not known, as the time to a target that less than half of the chips reach.
+    middle is NaN where it is not known, as the time to a target that less than half of the chips reach; such a time is
+    more than `beyond`, the end of what was looked at (NaN where there is no such end).
     """
 
     label: str
@@ -44,6 +47,7 @@ class Curve:
     high: list[float]
     chips: list[int]
     best: list[Any]
+    beyond: list[float] = field(default_factory=list)
 
     def at(self, x: Any) -> int:
         """Place of a value of x; ConfigError where there is none."""
@@ -63,7 +67,10 @@ class Panel:
     target : number of the target; of : key whose largest value is asked for ("largest"), share : of the chips, or the
         one along which an angle falls to a level ("until")
     beside : another sweep, whose time on this machine stands beside the others under the name HERE
+    against : value of x whose chips are taken away, each from itself ("gain")
+    expected : label of a line of random perturbations; a line with the angle that theory expects of it is added
     where : key -> value, points that are looked at
+    results : pattern of files that bench/cnn.py wrote ("results"), instead of a sweep
     """
 
     title: str
@@ -79,6 +86,9 @@ class Panel:
     pick: int | None = None
     beside: str | None = None
     where: Mapping[str, Any] | None = None
+    against: Any = None
+    expected: str | None = None
+    results: str | None = None
     xlabel: str | None = None
 
     @classmethod
@@ -86,13 +96,16 @@ class Panel:
         """From a table of a study's file."""
         try:
             lists = {k: tuple(v) for k, v in table.items() if isinstance(v, list)}
-            panel = cls(**{**table, **lists})
+            panel = cls(**{"sweep": "", **table, **lists})
         except TypeError as error:
             raise ConfigError(f"study {study!r}: panel {table.get('title')!r}: {error}") from None
         if (
             panel.value not in VALUES
-            or not {panel.sweep, panel.beside or panel.sweep} <= set(sweeps)
+            or not {panel.sweep, panel.beside or panel.sweep} <= {*sweeps, *([""] if panel.results else [])}
             or (panel.value in ("largest", "until")) != (panel.of is not None)
+            or (panel.value == "gain") != (panel.against is not None)
+            or (panel.value == "results") != (panel.results is not None)
+            or (panel.expected is not None and panel.value != "angle")
         ):
             raise ConfigError(f"study {study!r}: panel {panel.title!r}: value {panel.value!r} of sweep {panel.sweep!r}")
         return panel
@@ -100,21 +113,34 @@ class Panel:
     def label(self, targets: Any) -> str:
         """Of the vertical axis."""
         target = str(targets[self.target]) if targets else ""
-        return VALUES[self.value][0].format(target=target, of=self.of, share=f"{100 * self.share:g}", level=self.level)
+        words = {"of": self.of, "share": f"{100 * self.share:g}", "level": self.level, "against": self.against}
+        return VALUES[self.value][0].format(target=target, **words)
 
     @property
     def line_keys(self) -> tuple[str, ...]:
         """Keys that make lines."""
         return (self.lines,) if isinstance(self.lines, str) else self.lines or ()
 
-    def curves(self, files: Mapping[str, SweepFile]) -> list[Curve]:
-        """Its lines, from what is done of a study's sweeps."""
+    def curves(self, files: Mapping[str, SweepFile], results: Path | None = None) -> list[Curve]:
+        """Its lines, from what is done of a study's sweeps, or from the files in `results`."""
+        if self.results:
+            from .study_results import of_results
+
+            return of_results(results, self.results)
         found = self.lines_of(files[self.sweep])
         if self.beside:
-            (here,) = Panel("", self.beside, "wall", target=self.target).lines_of(files[self.beside])
-            for name, values in vars(found[0]).items():
+            here = Panel("", self.beside, "wall", target=self.target).lines_of(files[self.beside])
+            for name, values in vars(found[0]).items() if found and here else ():
                 if name != "label":
-                    values += [HERE] if name == "x" else getattr(here, name)
+                    values += [HERE] if name == "x" else getattr(here[0], name)
+        if self.expected is not None:
+            from .study_theory import expected_angles
+
+            found += [
+                Curve(f"{c.label}, expected", c.x, y, y, y, c.chips, c.best, [np.nan] * len(y))
+                for c in found
+                if c.label == self.expected and (y := expected_angles(files[self.sweep], c.x))
+            ]
         return found
 
     def lines_of(self, file: SweepFile) -> list[Curve]:
@@ -128,30 +154,47 @@ class Panel:
         found = []
         for label in dict.fromkeys(labels[n] for n in done):
             chosen = np.array([n for n in done if labels[n] == label])
+            base = chosen[of_x[chosen] == self.against] if self.against is not None else chosen
             rows = []
-            for x in ordered(of_x[chosen]):
+            for x in ordered(of_x[chosen]) if len(base) else ():
                 number = plain(x) if self.pick is None else json.loads(x)[self.pick]
-                rows.append((number, *self.point(file, chosen[of_x[chosen] == x])))
+                rows.append((number, *self.point(file, chosen[of_x[chosen] == x], base)))
             if rows:
                 found.append(Curve(label, *(list(column) for column in zip(*rows, strict=True))))
         return found
 
-    def point(self, file: SweepFile, points: Array) -> tuple[float, float, float, int, Any]:
-        """low, middle, high, chips and the best value of some points of one x and line."""
+    def point(self, file: SweepFile, points: Array, base: Array) -> tuple[float, float, float, int, Any, float]:
+        """low, middle, high, chips, the best value and the end of what was looked at, of the points of one x and line.
+
+        base : points of the x whose chips are taken away
+        """
         if self.value == "largest":
-            assert self.of is not None
-            return self.largest(file, points)
+            return (*self.largest(file, points), None, np.nan)
         if self.value == "until":
-            return self.until(file, points)
-        if self.best is None:
-            return (*self.statistic(file, points), None)
-        column = file.column(self.best)
-        tried = []
+            assert self.of is not None
+            return (*self.until(file, points), None, float(file.column(self.of)[points].max()))
+        best = None
+        if self.best is not None:
+            points, best = self.at_best(file, points)
+        beyond = np.nan
+        if self.value in ("time", "seconds"):
+            beyond = float(gathered(file, "steps" if self.value == "time" else "seconds", points).min())
+        if self.value == "gain":
+            base = self.at_best(file, base)[0] if self.best is not None else base
+            found = spread(paired(file, points, base, "accuracy"))
+            numbers = [100 * found[name] for name in ("low", "median", "high")]
+            return numbers[0], numbers[1], numbers[2], int(found["n"]), best, beyond
+        return (*self.statistic(file, points), best, beyond)
+
+    def at_best(self, file: SweepFile, points: Array) -> tuple[Array, Any]:
+        """Those of the points that have the best value of a key, and that value."""
+        assert self.best is not None
+        column, tried = file.column(self.best), []
         for value in ordered(column[points]):
-            found = self.statistic(file, points[column[points] == value])
-            tried.append((self.rank(file, points[column[points] == value], found), plain(value), found))
-        _, value, found = min(tried, key=lambda one: one[0])
-        return (*found, value)
+            some = points[column[points] == value]
+            tried.append((self.rank(file, some, self.statistic(file, some)), plain(value), some))
+        _, value, some = min(tried, key=lambda one: one[0])
+        return some, value
 
     def rank(self, file: SweepFile, points: Array, found: tuple[float, float, float, int]) -> tuple[float, float]:
         """Smaller is better: the middle, and where it is not known the share of chips that get there."""
@@ -164,8 +207,8 @@ class Panel:
     def statistic(self, file: SweepFile, points: Array) -> tuple[float, float, float, int]:
         """low, middle, high and number of all chips of some points."""
         scale = VALUES[self.value][1]
-        if self.value in ("accuracy", "cost", "angle"):
-            found = spread(gathered(file, f"final_{self.value}", points))
+        if self.value in ("accuracy", "gain", "cost", "angle"):
+            found = spread(final(file, "accuracy" if self.value == "gain" else self.value, points))
             return scale * found["low"], scale * found["median"], scale * found["high"], int(found["n"])
         if self.value == "wall":
             took = [file.file["points/wall_seconds"][n] / file.file["chips/steps"][n, 0] for n in points]
@@ -182,9 +225,9 @@ class Panel:
         found = time_to_target(times, float(end.max()))
         return found["low"], found["median"], found["high"], len(times)
 
-    def largest(self, file: SweepFile, points: Array) -> tuple[float, float, float, int, Any]:
+    def largest(self, file: SweepFile, points: Array) -> tuple[float, float, float, int]:
         """The largest value of `of` at which the share of chips that reach the target is large enough; low, high: at
-        which its interval says so for sure, and may still say so."""
+        which its interval says so for sure, and may still say so (NaN: at the largest of all, so perhaps beyond)."""
         assert self.of is not None
         column = file.column(self.of)
         ends = {"low": np.nan, "share": np.nan, "high": np.nan}
@@ -195,9 +238,10 @@ class Panel:
             for name in ends:
                 if found[name] >= self.share:
                     ends[name] = float(value)
-        return ends["low"], ends["share"], ends["high"], chips, None
+        high = ends["high"] if ends["high"] < column[points].max() else np.nan
+        return ends["low"], ends["share"], high, chips
 
-    def until(self, file: SweepFile, points: Array) -> tuple[float, float, float, int, Any]:
+    def until(self, file: SweepFile, points: Array) -> tuple[float, float, float, int]:
         """Where the median angle, and the ends of its interval, fall to the level: between points on logarithms."""
         assert self.of is not None
         column, rows, chips = file.column(self.of), [], 0
@@ -207,45 +251,4 @@ class Panel:
             chips = int(found["n"])
         x, *angles = (np.array(row) for row in zip(*rows, strict=True))
         low, middle, high = (crossing(x, angle, self.level) for angle in angles)
-        return low, middle, high, chips, None
-
-
-def crossing(x: Array, y: Array, level: float) -> float:
-    """Where falling y, linear in log x between points, first is at or below a level; NaN where it never is.
-
-    >>> round(crossing(np.array([1.0, 10.0, 100.0]), np.array([80.0, 60.0, 20.0]), 40.0), 3)
-    31.623
-    """
-    below = np.flatnonzero(y <= level)
-    if not len(below):
-        return float("nan")
-    k = int(below[0])
-    if k == 0:
-        return float(x[0])
-    part = (y[k - 1] - level) / (y[k - 1] - y[k])
-    return float(x[k - 1] * (x[k] / x[k - 1]) ** part)
-
-
-def named(value: Any) -> str:
-    """A value of a key, as the label of a line."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def gathered(file: SweepFile, name: str, points: Array, target: int | None = None) -> Array:
-    """float64[n] of all chips of some points."""
-    there = np.concatenate([file.file["chips/chip"][n] for n in points]) >= 0
-    parts = [file.file[f"chips/{name}"][n] if target is None else file.file[f"chips/{name}"][n, target] for n in points]
-    values: Array = np.concatenate(parts).astype(np.float64)[there]
-    return values
-
-
-def ordered(values: Array) -> list[Any]:
-    """Different values: numbers by size, texts as they first come."""
-    if values.dtype.kind in "fi":
-        return [v.item() for v in np.unique(values)]
-    return list(dict.fromkeys(values.tolist()))
-
-
-def plain(value: Any) -> Any:
-    """A value that JSON can hold."""
-    return value.item() if isinstance(value, np.generic) else value
+        return low, middle, high, chips

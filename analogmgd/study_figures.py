@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import matplotlib
 import numpy as np
@@ -15,26 +14,26 @@ from .errors import ConfigError
 from .plot_base import CYCLE, STYLE
 from .study_curves import Curve, Panel
 
-if TYPE_CHECKING:
-    from .study import Study
-
 ACROSS = 3
 MARKS = "os^Dvp"
+EXPECTED = ", expected"  # label of a line of theory
 WIDE = 20.0  # last over first positive value from which an axis is logarithmic
 
 
-def draw_study(study: Study, curves: Sequence[Sequence[Curve]], labels: Sequence[str], path: Path) -> None:
+def draw_study(
+    title: str, panels: Sequence[Panel], curves: Sequence[Sequence[Curve]], labels: Sequence[str], path: Path
+) -> None:
     """All panels into one picture."""
-    count = len(study.panels)
-    wide = min(ACROSS, count)
+    count = len(panels)
+    wide = 2 if count == 4 else min(ACROSS, count)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(4.6 * wide, 3.6 * -(-count // wide)), layout="constrained")
         axes = figure.subplots(-(-count // wide), wide, squeeze=False).ravel()
         for ax in axes[count:]:
             ax.set_visible(False)
-        for ax, panel, some, label in zip(axes, study.panels, curves, labels, strict=False):
+        for ax, panel, some, label in zip(axes, panels, curves, labels, strict=False):
             draw_panel(ax, panel, some, label)
-        figure.suptitle(study.title, fontsize=11)
+        figure.suptitle(title, fontsize=11)
         try:
             figure.savefig(path)
         except (OSError, ValueError) as error:
@@ -45,6 +44,7 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
     """Lines with error bars, crosses where nothing is known; words side by side."""
     words = [x for curve in curves for x in curve.x if isinstance(x, str | bool)]
     names = list(dict.fromkeys(words))
+    several = bool(panel.lines) or len(curves) > 1
     for k, curve in enumerate(curves):
         x = [float(names.index(v)) if names else float(v) for v in curve.x]
         shift = 0.14 * (k - (len(curves) - 1) / 2) if names else 0.0
@@ -54,6 +54,9 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
         up = np.where(np.isfinite(high), high - middle, 0.0)
         known = np.isfinite(middle)
         colour = CYCLE[k % len(CYCLE)]
+        if curve.label.endswith(EXPECTED):
+            ax.plot(x, middle, ls="--", lw=1.4, color="0.3", label=curve.label, zorder=1)
+            continue
         top = (np.array(x) + shift)[~known]  # where it is not known, a cross at the upper edge
         if len(top):
             ax.plot(top, np.full(len(top), 0.98), "x", ms=5, color=colour, transform=ax.get_xaxis_transform())
@@ -62,7 +65,7 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
         ax.errorbar(
             (np.array(x) + shift)[known], middle[known], yerr=np.abs([down[known], up[known]]),
             fmt=MARKS[k % len(MARKS)] + ("" if names else "-"), ms=4, lw=1.2, capsize=2,
-            color=colour, label=curve.label if panel.lines else None,
+            color=colour, label=curve.label if several else None,
         )  # fmt: skip
     ax.set(title=panel.title, xlabel=panel.xlabel or panel.x or "", ylabel=label)
     if names:
@@ -70,13 +73,13 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
     else:
         scale(ax, [v for curve in curves for v in curve.x], "x")
     shown = [v for curve in curves for v in curve.middle if np.isfinite(v)]
-    if panel.value in ("time", "seconds", "largest", "until", "wall"):
+    if panel.value in ("time", "seconds", "largest", "until", "wall", "results"):
         scale(ax, shown, "y", log=True)
     if not shown:
         ax.text(0.5, 0.5, "nowhere known", ha="center", color="0.4", transform=ax.transAxes)
     if panel.value == "solved":
         ax.set_ylim(-3, 103)
-    if panel.lines and shown:
+    if several and shown:
         ax.legend(title=", ".join(panel.line_keys), fontsize=7, title_fontsize=7)
 
 

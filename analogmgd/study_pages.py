@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .study_curves import Curve, Panel
+from .study_numbers import short, written
 
 if TYPE_CHECKING:
     from .study import Study
@@ -24,20 +25,23 @@ def write_pages(
     status: str,
     curves: Sequence[Sequence[Curve]],
     outcomes: Sequence[dict[str, Any]],
+    shows: str = "",
 ) -> dict[str, Any]:
-    """Write all of it; what is in study.json."""
+    """Write all of it; what is in study.json. Panels of results are left out where there are none."""
     from .study_figures import draw_study
 
     sweeps = study.sweeps(quick)
-    labels = [panel.label(sweeps[panel.sweep].targets) for panel in study.panels]
-    draw_study(study, curves, labels, place / "figure.png")
+    kept = [k for k, panel in enumerate(study.panels) if curves[k] or not panel.results]
+    panels, curves = [study.panels[k] for k in kept], [curves[k] for k in kept]
+    labels = [panel.label(sweeps[panel.sweep].targets if panel.sweep else ()) for panel in panels]
+    draw_study(study.title, panels, curves, labels, place / "figure.png")
     found: dict[str, Any] = {
         "name": study.name, "title": study.title, "asks": study.asks, "claim": study.claim, "note": study.note,
-        "quick": quick, "status": status,
+        "shows": shows, "quick": quick, "status": status,
         "panels": [
             {"title": panel.title, "x": panel.x, "value": label, "lines": panel.lines, "best": panel.best,
              "curves": [vars(curve) for curve in some]}
-            for panel, label, some in zip(study.panels, labels, curves, strict=True)
+            for panel, label, some in zip(panels, labels, curves, strict=True)
         ],
         "checks": list(outcomes),
     }  # fmt: skip
@@ -45,9 +49,9 @@ def write_pages(
     with open(place / "table.csv", "w", newline="") as file:
         out = csv.writer(file)
         out.writerow(HEAD)
-        for panel, some in zip(study.panels, curves, strict=True):
+        for panel, some in zip(panels, curves, strict=True):
             out.writerows((panel.title, *row) for row in rows(some))
-    (place / "study.md").write_text(text(study, quick, curves, labels, outcomes), encoding="utf-8")
+    (place / "study.md").write_text(text(study, quick, panels, curves, labels, outcomes, shows), encoding="utf-8")
     return found
 
 
@@ -72,9 +76,11 @@ def finite(value: Any) -> Any:
 def text(
     study: Study,
     quick: bool,
+    panels: Sequence[Panel],
     curves: Sequence[Sequence[Curve]],
     labels: Sequence[str],
     outcomes: Sequence[dict[str, Any]],
+    shows: str,
 ) -> str:
     """study.md."""
     parts = [f"# {study.title}", study.asks]
@@ -82,23 +88,22 @@ def text(
     parts.append(f"![{study.title}](figure.png)")
     if study.claim:
         parts.append(f"Published: {study.claim}")
+    if shows:
+        parts.append(f"Found: {shows}")
     if outcomes:
         parts.append("\n".join(f"- {said(one)}" for one in outcomes))
     if study.note:
         parts.append(study.note)
-    for panel, some, label in zip(study.panels, curves, labels, strict=True):
+    for panel, some, label in zip(panels, curves, labels, strict=True):
         parts.append(table(panel, some, label))
     return "\n\n".join(parts) + "\n"
 
 
 def said(outcome: dict[str, Any]) -> str:
     """A check as a sentence."""
-    low, value, high = (
-        short(math.nan if outcome[name] is None else outcome[name]) for name in ("low", "value", "high")
-    )
     ends = zip(outcome["expect"], (-math.inf, math.inf), strict=True)  # JSON has no infinities
     between = " to ".join(short(v if v is not None else end) for v, end in ends)
-    number = "not known" if value == "-" else f"{value} [{low}, {high}]"
+    number = written([outcome[name] for name in ("low", "value", "high")])
     return (
         f"{outcome['says']} **{outcome['verdict'].capitalize()}**: {outcome['what']} is {number}, expected {between}."
     )
@@ -107,8 +112,10 @@ def said(outcome: dict[str, Any]) -> str:
 def table(panel: Panel, curves: Sequence[Curve], label: str) -> str:
     """A panel as a table: a row for each x, a column for each line."""
     xs = list(dict.fromkeys(x for curve in curves for x in curve.x))
-    head = [panel.x or "", *(f"{', '.join(panel.line_keys)} = {c.label}" if panel.lines else label for c in curves)]
-    lines = [f"{panel.title}: {label}" if panel.lines else panel.title, ""]
+    several = bool(panel.lines) or len(curves) > 1
+    keys = f"{', '.join(panel.line_keys)} = " if panel.lines else ""
+    head = [panel.x or "", *(keys + c.label if several else label for c in curves)]
+    lines = [f"{panel.title}: {label}" if several else panel.title, ""]
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     for x in xs:
         cells = []
@@ -121,20 +128,3 @@ def table(panel: Panel, curves: Sequence[Curve], label: str) -> str:
             cells.append(f"{short(c.middle[k])} [{short(c.low[k])}, {short(c.high[k])}]{best}")
         lines.append("| " + " | ".join([short(x), *cells]) + " |")
     return "\n".join(lines)
-
-
-def short(value: Any) -> str:
-    """A number with three digits, - for none.
-
-    >>> short(12345.0), short(float("nan")), short("pcm")
-    ('12300', '-', 'pcm')
-    """
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return str(value)
-    if math.isnan(value):
-        return "-"
-    if math.isinf(value):
-        return "any" if value > 0 else "-inf"
-    if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
-        return f"{value:.3g}"
-    return f"{float(f'{value:.3g}'):g}"
