@@ -106,7 +106,7 @@ class Number:
             return f"{panel.value} is {low} to {high} times that at the {end} {x}, {way} to {x}{line}"
         other = panels[self.beside] if self.beside is not None else panel
         parts = [f"at {other.x or 'x'} = {self.to}" if self.to is not None else ""]
-        parts += [f"({', '.join(other.line_keys)} = {self.over})" if self.over is not None else ""]
+        parts += [f"({', '.join(other.line_keys)} = {self.over})" if self.over else ""]
         parts += [f"in {other.title!r}" if self.beside is not None else ""]
         word = "over" if self.kind == "ratio" else "minus"
         return " ".join([f"{panel.value} at {x} = {self.at}{line} {word} that", *(part for part in parts if part)])
