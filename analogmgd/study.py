@@ -17,6 +17,7 @@ table.csv, study.json and study.md into a directory.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import string
 import tomllib
@@ -37,6 +38,9 @@ from .sweep_point import Target
 from .vary import Points, flat, listed, tables
 
 KEYS = {"title", "asks", "claim", "note", "shows", "numbers", "sweeps", "panels", "checks"}
+# Chip-steps a second on two processors with 9 parameters, how it falls with them, seconds a point: a fit to whole studies
+# on a busy machine, right to a factor of two.
+PACE, FALL, A_POINT = 2e8, -0.65, 0.2
 OF_SWEEP = {"source", "targets", "settings", "vary", "with", "quick"}
 
 
@@ -66,6 +70,19 @@ class StudySweep:
                 point[key] = given[self.vary[leader].index(point[leader])]
             found.append(point)
         return listed(found)
+
+    @property
+    def seconds(self) -> float:
+        """About how long it takes on two processors."""
+        whole = self.sweep()
+        sizes: dict[str, int] = {}  # of networks, by what is varied of them
+        found = 0.0
+        for n, point in enumerate(self.points):
+            key = json.dumps({k: v for k, v in point.items() if k.startswith("network.")})
+            if key not in sizes:
+                sizes[key] = whole.at(n)[0].chip.network.n_params
+            found += A_POINT + whole.chip_steps / len(self.points) / (PACE * (sizes[key] / 9) ** FALL)
+        return found
 
     def sweep(self) -> Sweep:
         """Ready to run; ConfigError where its settings cannot be."""
@@ -142,6 +159,10 @@ class Study:
     def chip_steps(self, quick: bool = False) -> int:
         """Work of all its sweeps."""
         return sum(sweep.sweep().chip_steps for sweep in self.sweeps(quick).values())
+
+    def seconds(self, quick: bool = False) -> float:
+        """About how long they take on two processors, kernels compiled."""
+        return sum(sweep.seconds for sweep in self.sweeps(quick).values())
 
 
 def folder() -> Any:

@@ -9,7 +9,7 @@ import click
 
 from analogmgd.errors import ConfigError
 
-from .output import columns, print_json, si
+from .output import columns, duration, print_json
 
 if TYPE_CHECKING:
     from analogmgd.sweep import Sweep
@@ -35,24 +35,38 @@ def study() -> None:
 @study.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def listed(as_json: bool) -> None:
-    """Name the studies, what they ask, and how much work they are.
+    """Name the studies, about how long they take, and what was published.
 
     Example: analogmgd study list
     """
     from analogmgd.study import Study, names
 
     found = [Study.load(name) for name in names()]
+    rows = []
+    for s in found:
+        steps, seconds = (tuple(f(quick) for quick in (False, True)) for f in (s.chip_steps, s.seconds))
+        rows.append({
+            "name": s.name, "title": s.title, "asks": s.asks, "claim": s.claim, "chip_steps": steps[0],
+            "quick_chip_steps": steps[1], "about_seconds": seconds[0], "quick_about_seconds": seconds[1],
+        })  # fmt: skip
     if as_json:
-        print_json({"studies": [{"name": s.name, "title": s.title, "asks": s.asks, "claim": s.claim} for s in found]})
+        print_json({"studies": rows})
         return
-    rows = [(s.name, s.title, si(s.chip_steps()), si(s.chip_steps(quick=True))) for s in found]
-    click.echo(columns(("name", "about", "chip-steps", "--quick"), rows))
+    head = ("name", "takes about", "--quick", "title, and what was published")
+    table = []
+    for row in rows:
+        took = (duration(round(row[key])) for key in ("about_seconds", "quick_about_seconds"))
+        table.append((row["name"], *took, row["title"] + (f": {row['claim']}" if row["claim"] else "")))
+    click.echo(columns(head, table))
+    whole = (duration(round(sum(row[key] for row in rows))) for key in ("about_seconds", "quick_about_seconds"))
+    click.echo("\nall: {}, --quick {}, on two processors".format(*whole))
 
 
 @study.command("run", epilog="\b\nExample:\n  analogmgd study run tau-theta --quick")
 @click.argument("name", metavar="NAME|all")
 @click.option("--quick", is_flag=True, help="The short version.")
 @click.option("-o", "--out", metavar="DIR", help="Default: studies, or studies-quick, here; a study's own inside.")
+@click.option("--results", metavar="DIR", help="What bench/cnn.py wrote, for hardware-time. Default: bench/results.")
 @click.option("--threads", type=int, metavar="N", help="Default: ANALOGMGD_THREADS, or all processors.")
 @click.option("--workers", type=int, metavar="N", help="Run on N processes, a local Dask cluster.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run on an existing Dask cluster, such as tcp://host:8786.")
@@ -62,6 +76,7 @@ def run(
     name: str,
     quick: bool,
     out: str | None,
+    results: str | None,
     threads: int | None,
     workers: int | None,
     scheduler: str | None,
@@ -87,7 +102,7 @@ def run(
 
     found: list[dict[str, Any]] = []
     for one in chosen:
-        found.append(run_study(one, place / one, quick=quick, run=carry))
+        found.append(run_study(one, place / one, quick=quick, run=carry, results=results))
         if found[-1]["status"] == "interrupted":
             break
         if not (quiet or as_json):
