@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ACROSS = 3
 MARKS = "os^Dvp"
-WIDE = 20.0  # last over first positive value from which an axis is logarithmic
+WIDE = 10.0  # last over first positive value from which an axis is logarithmic
 
 
 def draw_study(study: Study, curves: Sequence[Sequence[Curve]], labels: Sequence[str], path: Path) -> None:
