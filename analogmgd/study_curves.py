@@ -24,7 +24,7 @@ VALUES = {  # what a panel may show: label of its axis, scale
     "angle": ("angle of G to the gradient (degrees)", 1.0),
     "until": ("steps until the angle is {level:g} degrees", 1.0),
     "wall": ("seconds here until {target}", 1.0),
-    "largest": ("largest {of} at which {share} % of the chips reach {target}", 1.0),
+    "largest": ("largest {of} ({share} % reach {target})", 1.0),
 }
 HERE = "backpropagation, here"
 LESS_IS_BETTER = {"time", "seconds", "cost", "angle", "wall"}
