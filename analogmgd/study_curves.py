@@ -20,12 +20,12 @@ VALUES = {  # what a panel may show: label of its axis, scale
     "seconds": ("emulated seconds to {target}", 1.0),
     "solved": ("chips that reach {target} (%)", 100.0),
     "accuracy": ("accuracy at the end (%)", 100.0),
-    "gain": ("accuracy, minus that of the same chip at {against} (points)", 100.0),
+    "gain": ("accuracy, minus its own at {against} (points)", 100.0),
     "cost": ("cost at the end", 1.0),
     "angle": ("angle of G to the gradient (degrees)", 1.0),
     "until": ("steps until the angle is {level:g} degrees", 1.0),
     "wall": ("seconds here until {target}", 1.0),
-    "largest": ("largest {of} at which {share} % of the chips reach {target}", 1.0),
+    "largest": ("largest {of} ({share} % reach {target})", 1.0),
     "results": ("emulated seconds to an accuracy", 1.0),
 }
 HERE = "backpropagation, here"

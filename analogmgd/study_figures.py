@@ -17,7 +17,7 @@ from .study_curves import Curve, Panel
 ACROSS = 3
 MARKS = "os^Dvp"
 EXPECTED = ", expected"  # label of a line of theory
-WIDE = 20.0  # last over first positive value from which an axis is logarithmic
+WIDE = 10.0  # last over first positive value from which an axis is logarithmic
 
 
 def draw_study(
