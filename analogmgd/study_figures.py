@@ -77,6 +77,7 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
         scale(ax, shown, "y", log=True)
     if not shown:
         ax.text(0.5, 0.5, "nowhere known", ha="center", color="0.4", transform=ax.transAxes)
+        ax.set_yticks([])
     if panel.value == "solved":
         ax.set_ylim(-3, 103)
     if several and shown:
