@@ -38,8 +38,8 @@ from .sweep_point import Target
 from .vary import Points, flat, listed, tables
 
 KEYS = {"title", "asks", "claim", "note", "shows", "numbers", "sweeps", "panels", "checks"}
-# Chip-steps a second on two processors with 9 parameters, how it falls with them, seconds a point: a fit to whole studies
-# on a busy machine, right to a factor of two.
+# Chip-steps a second on two processors with 9 parameters, how it falls with them, seconds a point: a fit to whole
+# studies on a busy machine, right to a factor of two.
 PACE, FALL, A_POINT = 2e8, -0.65, 0.2
 OF_SWEEP = {"source", "targets", "settings", "vary", "with", "quick"}
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ConfigError
+from .study_bootstrap import medians, shares
 from .study_values import Array, crossing, final, gathered, named, ordered, paired, plain
 from .sweep_file import DONE, SweepFile
 from .sweep_statistics import share, spread, time_to_target
@@ -48,6 +49,12 @@ class Curve:
     chips: list[int]
     best: list[Any]
     beyond: list[float] = field(default_factory=list)
+    draws: list[Any] = field(default_factory=list, repr=False)  # middles of drawn chips, see `study_bootstrap`
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """What is kept of it, without the draws."""
+        return {name: value for name, value in vars(self).items() if name != "draws"}
 
     def at(self, x: Any) -> int:
         """Place of a value of x; ConfigError where there is none."""
@@ -163,16 +170,17 @@ class Panel:
                 found.append(Curve(label, *(list(column) for column in zip(*rows, strict=True))))
         return found
 
-    def point(self, file: SweepFile, points: Array, base: Array) -> tuple[float, float, float, int, Any, float]:
-        """low, middle, high, chips, the best value and the end of what was looked at, of the points of one x and line.
+    def point(self, file: SweepFile, points: Array, base: Array) -> tuple[Any, ...]:
+        """low, middle, high, chips, the best value, the end of what was looked at, and draws, of the points of one x and
+        line.
 
         base : points of the x whose chips are taken away
         """
         if self.value == "largest":
-            return (*self.largest(file, points), None, np.nan)
+            return (*self.largest(file, points), None, np.nan, None)
         if self.value == "until":
             assert self.of is not None
-            return (*self.until(file, points), None, float(file.column(self.of)[points].max()))
+            return (*self.until(file, points), None, float(file.column(self.of)[points].max()), None)
         best = None
         if self.best is not None:
             points, best = self.at_best(file, points)
@@ -183,8 +191,21 @@ class Panel:
             base = self.at_best(file, base)[0] if self.best is not None else base
             found = spread(paired(file, points, base, "accuracy"))
             numbers = [100 * found[name] for name in ("low", "median", "high")]
-            return numbers[0], numbers[1], numbers[2], int(found["n"]), best, beyond
-        return (*self.statistic(file, points), best, beyond)
+            return numbers[0], numbers[1], numbers[2], int(found["n"]), best, beyond, None
+        return (*self.statistic(file, points), best, beyond, self.drawn(file, points))
+
+    def drawn(self, file: SweepFile, points: Array) -> Array | None:
+        """Middles of drawn chips."""
+        if self.value in ("accuracy", "cost", "angle"):
+            return medians(VALUES[self.value][1] * final(file, self.value, points))
+        if self.value in ("time", "seconds", "solved"):
+            kind = "seconds" if self.value == "seconds" else "steps"
+            times = gathered(file, f"{kind}_to_target", points, self.target)
+            if self.value == "solved":
+                found = shares(np.isfinite(times))
+                return None if found is None else 100 * found
+            return medians(np.where(np.isfinite(times), times, np.inf), first=True)
+        return None
 
     def at_best(self, file: SweepFile, points: Array) -> tuple[Array, Any]:
         """Those of the points that have the best value of a key, and that value."""

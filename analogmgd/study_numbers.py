@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from .errors import ConfigError
+from .study_bootstrap import of_difference, of_ratio, of_slope
 from .study_curves import Curve, Panel
 
 KINDS = ("value", "ratio", "difference", "slope", "tolerated", "needed")
@@ -36,8 +37,9 @@ class Number:
         (default all); "tolerated": the largest x up to which, from the least (or `at`) on, the value over that at the
         least stays inside `within`; "needed": the least x down to which, from the largest (or `at`) on, it does
 
-    The interval of a ratio or a difference goes from the far ends of both, which is cautious. A time that is not known,
-    since less than half of the chips got there, is more than the run's.
+    The interval of a ratio or a difference is of drawn chips, the same for both (`study_bootstrap`), or where there are
+    no draws goes from the far ends of both, which is cautious. A time that is not known, since less than half of the
+    chips got there, is more than the run's.
     """
 
     panel: int
@@ -78,17 +80,15 @@ class Number:
             return slope(mine, self.at, self.to)
         if self.within is not None:
             return (tolerated if self.kind == "tolerated" else needed)(mine, self.within, self.at)
-        a = bounded(mine, mine.at(self.at))
+        k = mine.at(self.at)
         if self.kind == "value":
-            return a
+            return bounded(mine, k)
         label = self.over if self.over is not None else self.line
         other = of(curves[self.panel if self.beside is None else self.beside], label)
         if other is None:
             return NOTHING
-        b = bounded(other, other.at(self.at if self.to is None else self.to))
-        if self.kind == "difference":
-            return Reading(a.low - b.high, a.value - b.value, a.high - b.low)
-        return Reading(quotient(a.low, b.high), quotient(a.value, b.value), quotient(a.high, b.low))
+        j = other.at(self.at if self.to is None else self.to)
+        return (difference if self.kind == "difference" else ratio)(mine, k, other, j)
 
     def described(self, panels: Sequence[Panel]) -> str:
         """What the number is, in words."""
@@ -146,6 +146,34 @@ def quotient(a: float, b: float) -> float:
     return a / b if b else math.inf
 
 
+def ratio(mine: Curve, k: int, other: Curve, j: int) -> Reading:
+    """A point of a line over one of another."""
+    a, b = bounded(mine, k), bounded(other, j)
+    if math.isnan(a.low) or math.isnan(b.low):
+        return NOTHING
+    far = Reading(quotient(a.low, b.high), quotient(a.value, b.value), quotient(a.high, b.low))
+    drawn = draws(mine, k), draws(other, j)
+    if drawn[0] is None or drawn[1] is None:
+        return far
+    low, high = of_ratio(*drawn, mine.beyond[k], other.beyond[j])
+    return Reading(low, far.value, high)
+
+
+def difference(mine: Curve, k: int, other: Curve, j: int) -> Reading:
+    """A point of a line minus one of another."""
+    a, b = bounded(mine, k), bounded(other, j)
+    drawn = draws(mine, k), draws(other, j)
+    if drawn[0] is None or drawn[1] is None or math.isnan(a.value) or math.isnan(b.value):
+        return Reading(a.low - b.high, a.value - b.value, a.high - b.low)
+    low, high = of_difference(*drawn)
+    return Reading(low, a.value - b.value, high)
+
+
+def draws(curve: Curve, k: int) -> Any:
+    """Middles of drawn chips at a point, or None."""
+    return curve.draws[k] if curve.draws else None
+
+
 def tolerated(curve: Curve, within: tuple[float, float], first: Any = None) -> Reading:
     """The largest x up to which the middle over that of the least x (or `first`) stays within, from there on without a
     gap; low: up to which its whole interval does; high: some of it. Infinite: as far as was looked at.
@@ -170,10 +198,9 @@ def held(curve: Curve, within: tuple[float, float], first: Any, sign: int) -> Re
     order = [k for k in order if first is None or sign * curve.x[k] >= sign * first]
     if not order or math.isnan(curve.middle[order[0]]):
         return NOTHING
-    base = curve.middle[order[0]]
     going, found = dict.fromkeys(("low", "value", "high"), True), {}
     for n, k in enumerate(order):
-        low, middle, high = (quotient(v, base) for v in bounded(curve, k))
+        low, middle, high = over(curve, k, order[0])
         there = {
             "low": within[0] <= low and high <= within[1],
             "value": within[0] <= middle <= within[1],
@@ -186,9 +213,16 @@ def held(curve: Curve, within: tuple[float, float], first: Any, sign: int) -> Re
     return Reading(found["low"], found["value"], math.inf if going["high"] else found["high"])
 
 
+def over(curve: Curve, k: int, base: int) -> Reading:
+    """A point over the base: of drawn chips, or its interval over the middle of the base."""
+    if draws(curve, k) is not None and draws(curve, base) is not None:
+        return ratio(curve, k, curve, base)
+    return Reading(*(quotient(v, curve.middle[base]) for v in bounded(curve, k)))
+
+
 def slope(curve: Curve, first: Any = None, last: Any = None) -> Reading:
     """Exponent of the middle as a power of x: least squares on logarithms, with a 95 % interval from the scatter of the
-    points (Student's t), or from their own intervals, whichever is wider. Nothing where a middle is not known: to leave
+    points (Student's t), or from drawn chips or their own intervals, whichever is wider. Nothing where a middle is not known: to leave
     such points out would favour those that are quick.
 
     >>> c = Curve("", [1, 2, 4], [0.9, 1.9, 3.9], [1, 2, 4], [1.1, 2.1, 4.1], [9, 9, 9], [None] * 3)
@@ -197,24 +231,27 @@ def slope(curve: Curve, first: Any = None, last: Any = None) -> Reading:
     """
     from scipy import stats  # type: ignore[import-untyped]
 
-    rows = [
-        (x, lo, m, hi)
-        for x, lo, m, hi in zip(curve.x, curve.low, curve.middle, curve.high, strict=True)
-        if (first is None or x >= first) and (last is None or x <= last) and x > 0
-    ]
-    if len(rows) < 3 or not all(row[2] > 0 for row in rows):
+    rows = [k for k, x in enumerate(curve.x) if (first is None or x >= first) and (last is None or x <= last) and x > 0]
+    if len(rows) < 3 or not all(curve.middle[k] > 0 for k in rows):
         return NOTHING
-    x, low, middle, high = (np.array(column, float) for column in zip(*rows, strict=True))
+    x, low, middle, high = (
+        np.array([c[k] for k in rows], float) for c in (curve.x, curve.low, curve.middle, curve.high)
+    )
     u, v = np.log(x), np.log(middle)
     u = u - u.mean()
     square = float((u * u).sum())
     value = float((u * v).sum() / square)
     residual = v - v.mean() - value * u
     scatter = math.sqrt(float((residual**2).sum()) / (len(x) - 2) / square)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sides = np.array([v - np.log(low), np.log(high) - v]) / 1.96
-    own = np.where(np.isfinite(sides), sides, 0.0).max(axis=0)  # the longer side
-    given = math.sqrt(float((u**2 * own**2).sum())) / square
+    if all(draws(curve, k) is not None for k in rows):
+        given = of_slope(u, [curve.draws[k] for k in rows])
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            sides = np.array([v - np.log(low), np.log(high) - v]) / 1.96
+        own = np.where(np.isfinite(sides), sides, 0.0).max(axis=0)  # the longer side
+        given = math.sqrt(float((u**2 * own**2).sum())) / square
+    if math.isnan(given):
+        return NOTHING
     error = max(float(stats.t.ppf(0.975, len(x) - 2)) * scatter, 1.96 * given)
     return Reading(value - error, value, value + error)
 

@@ -40,7 +40,7 @@ def write_pages(
         "shows": shows, "quick": quick, "status": status,
         "panels": [
             {"title": panel.title, "x": panel.x, "value": label, "lines": panel.lines, "best": panel.best,
-             "curves": [vars(curve) for curve in some]}
+             "curves": [curve.table for curve in some]}
             for panel, label, some in zip(panels, labels, curves, strict=True)
         ],
         "checks": list(outcomes),
