@@ -171,8 +171,8 @@ class Panel:
         return found
 
     def point(self, file: SweepFile, points: Array, base: Array) -> tuple[Any, ...]:
-        """low, middle, high, chips, the best value, the end of what was looked at, and draws, of the points of one x and
-        line.
+        """low, middle, high, chips, the best value, the end of what was looked at, and draws, of the points of one x
+        and line.
 
         base : points of the x whose chips are taken away
         """

@@ -222,8 +222,8 @@ def over(curve: Curve, k: int, base: int) -> Reading:
 
 def slope(curve: Curve, first: Any = None, last: Any = None) -> Reading:
     """Exponent of the middle as a power of x: least squares on logarithms, with a 95 % interval from the scatter of the
-    points (Student's t), or from drawn chips or their own intervals, whichever is wider. Nothing where a middle is not known: to leave
-    such points out would favour those that are quick.
+    points (Student's t), or from drawn chips or the points' own intervals, whichever is wider. Nothing where a middle
+    is not known: to leave such points out would favour those that are quick.
 
     >>> c = Curve("", [1, 2, 4], [0.9, 1.9, 3.9], [1, 2, 4], [1.1, 2.1, 4.1], [9, 9, 9], [None] * 3)
     >>> round(slope(c).value, 3)

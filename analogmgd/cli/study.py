@@ -42,7 +42,7 @@ def listed(as_json: bool) -> None:
     from analogmgd.study import Study, names
 
     found = [Study.load(name) for name in names()]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for s in found:
         steps, seconds = (tuple(f(quick) for quick in (False, True)) for f in (s.chip_steps, s.seconds))
         rows.append({
