@@ -120,7 +120,7 @@ class Panel:
     def label(self, targets: Any) -> str:
         """Of the vertical axis."""
         target = str(targets[self.target]) if targets else ""
-        words = {"of": self.of, "share": f"{100 * self.share:g}", "level": self.level, "against": self.against}
+        words = {"of": self.of, "share": f"{100 * self.share:g}", "level": self.level, "against": named(self.against)}
         return VALUES[self.value][0].format(target=target, **words)
 
     @property

@@ -9,12 +9,14 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from .errors import ConfigError
 from .plot_base import CYCLE, STYLE
 from .study_curves import Curve, Panel
 
 ACROSS = 3
+TICKS = 7  # of a logarithmic horizontal axis, at most
 MARKS = "os^Dvp"
 EXPECTED = ", expected"  # label of a line of theory
 WIDE = 10.0  # last over first positive value from which an axis is logarithmic
@@ -57,9 +59,10 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
         if curve.label.endswith(EXPECTED):
             ax.plot(x, middle, ls="--", lw=1.4, color="0.3", label=curve.label, zorder=1)
             continue
-        top = (np.array(x) + shift)[~known]  # where it is not known, a cross at the upper edge
+        top = (np.array(x) + shift)[~known]  # where it is not known, a cross at the edge
         if len(top):
-            ax.plot(top, np.full(len(top), 0.98), "x", ms=5, color=colour, transform=ax.get_xaxis_transform())
+            edge = 0.02 if panel.value == "largest" else 0.98  # none of those tried, or more than was looked at
+            ax.plot(top, np.full(len(top), edge), "x", ms=5, color=colour, transform=ax.get_xaxis_transform())
         if not known.any():
             continue
         ax.errorbar(
@@ -89,8 +92,28 @@ def scale(ax: Axes, values: Sequence[float], axis: str, log: bool = False) -> No
     positive = sorted({float(v) for v in values if v > 0})
     if not positive or (positive[-1] < WIDE * positive[0] and not log) or any(v < 0 for v in values):
         return
-    of = ax.set_xscale if axis == "x" else ax.set_yscale
+    of, line = (ax.set_xscale, ax.xaxis) if axis == "x" else (ax.set_yscale, ax.yaxis)
     if any(v == 0 for v in values):
         of("symlog", linthresh=positive[0])
     else:
         of("log")
+    if axis == "x":  # the values themselves, as many as there is room for
+        some = sorted({float(v) for v in values})
+        some = some[:: -(-len(some) // TICKS)]
+        line.set_ticks(some, [brief(v) for v in some])
+        line.set_minor_locator(NullLocator())
+    elif positive[-1] < 30 * positive[0]:  # powers of ten alone would be too few
+        line.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        line.set_major_formatter(FuncFormatter(lambda v, place: brief(v)))
+        line.set_minor_formatter(NullFormatter())
+
+
+def brief(value: float) -> str:
+    """A number as short as it goes on an axis.
+
+    >>> brief(0.0003), brief(4096.0), brief(65536.0), brief(200000.0)
+    ('0.0003', '4096', '65536', '200k')
+    """
+    if value >= 1e5:
+        return f"{value / 1e3:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"
+    return f"{value:.5g}"

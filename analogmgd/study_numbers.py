@@ -101,9 +101,10 @@ class Number:
         if self.kind == "slope":
             return f"exponent of {panel.value} with {x}{line}"
         if self.within is not None:
-            low, high = (short(v) for v in self.within)
+            low, high = self.within
             end, way = ("least", "up") if self.kind == "tolerated" else ("largest", "down")
-            return f"{panel.value} is {low} to {high} times that at the {end} {x}, {way} to {x}{line}"
+            bounds = f"at least {short(low)}" if math.isinf(high) else f"{short(low)} to {short(high)}"
+            return f"{panel.value} is {bounds} times that at the {end} {x}, {way} to {x}{line}"
         other = panels[self.beside] if self.beside is not None else panel
         parts = [f"at {other.x or 'x'} = {self.to}" if self.to is not None else ""]
         parts += [f"({', '.join(other.line_keys)} = {self.over})" if self.over else ""]
@@ -291,7 +292,7 @@ def short(value: Any) -> str:
     if math.isnan(value):
         return "-"
     if math.isinf(value):
-        return "any" if value > 0 else "-any"
+        return "inf" if value > 0 else "-inf"
     if value != 0 and (abs(value) >= 1e5 or abs(value) < 1e-3):
         return f"{value:.3g}"
     return f"{float(f'{value:.3g}'):g}"

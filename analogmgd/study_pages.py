@@ -101,8 +101,8 @@ def text(
 
 def said(outcome: dict[str, Any]) -> str:
     """A check as a sentence."""
-    ends = zip(outcome["expect"], (-math.inf, math.inf), strict=True)  # JSON has no infinities
-    between = " to ".join(short(v if v is not None else end) for v, end in ends)
+    low, high = (None if v is None or math.isinf(v) else short(v) for v in outcome["expect"])  # JSON has no infinities
+    between = f"{low} to {high}" if low and high else f"at most {high}" if high else f"at least {low}"
     number = written([outcome[name] for name in ("low", "value", "high")])
     return (
         f"{outcome['says']} **{outcome['verdict'].capitalize()}**: {outcome['what']} is {number}, expected {between}."
