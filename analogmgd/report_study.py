@@ -40,7 +40,7 @@ def parts(folder: Path, found: dict[str, Any], picture: bytes) -> list[Part]:
     if found.get("shows"):
         out.append(Paragraph(f"Found: {found['shows']}"))
     shown = ", ".join(panel["title"] for panel in found["panels"])
-    caption = "Middles with 95 % intervals; a cross at the upper edge where a middle is not known."
+    caption = "Middles with 95 % intervals; a cross at the edge where a middle is not known."
     out.append(Figure(picture, f"{found['title']}: {shown}", caption))
     if found["checks"]:
         rows = [[check["verdict"], said(check).replace("**", "")] for check in found["checks"]]

@@ -73,7 +73,7 @@ class Panel:
     best : key whose best value is taken at each x (the least time, cost or angle, the largest share or accuracy)
     target : number of the target; of : key whose largest value is asked for ("largest"), share : of the chips, or the
         one along which an angle falls to a level ("until")
-    beside : another sweep, whose time on this machine stands beside the others under the name HERE
+    beside : another sweep, whose time on this machine, at its own best value, stands beside the others as HERE
     against : value of x whose chips are taken away, each from itself ("gain")
     expected : label of a line of random perturbations; a line with the angle that theory expects of it is added
     where : key -> value, points that are looked at
@@ -136,7 +136,7 @@ class Panel:
             return of_results(results, self.results)
         found = self.lines_of(files[self.sweep])
         if self.beside:
-            here = Panel("", self.beside, "wall", target=self.target).lines_of(files[self.beside])
+            here = Panel("", self.beside, "wall", best=self.best, target=self.target).lines_of(files[self.beside])
             for name, values in vars(found[0]).items() if found and here else ():
                 if name != "label":
                     values += [HERE] if name == "x" else getattr(here[0], name)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 
@@ -205,6 +206,19 @@ def test_seconds_here_are_of_one_chip(at):
     assert curve.x == ["all"]
     assert curve.middle == [pytest.approx(1.5)]
     assert curve.chips == [3]
+
+
+def test_what_stands_beside_has_its_own_best_value(made, tmp_path):
+    points = [{"a.x": "slow", "rule.eta": e} for e in (0.1, 0.3)]
+    here = made(points, np.array([[400.0] * 9, [200.0] * 9]))
+    os.rename(tmp_path / "made.h5", tmp_path / "first.h5")
+    other = made([{"run.seed": s, "rule.eta": e} for s in range(3) for e in (1.0, 3.0)],
+                 np.array([[500.0], [100.0]] * 3), wall=2.0)  # fmt: skip
+    panel = Panel("", "s", "seconds", "a.x", best="rule.eta", beside="b")
+    (curve,) = panel.curves({"s": here, "b": other})
+    assert curve.x == ["slow", HERE]
+    assert curve.best == [0.3, 3.0]
+    assert curve.middle == [pytest.approx(200e-6), pytest.approx(0.2)]  # of 1000 steps in 2 s
 
 
 def line(label="", **values):
