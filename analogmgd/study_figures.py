@@ -94,7 +94,7 @@ def scale(ax: Axes, values: Sequence[float], axis: str, log: bool = False) -> No
         return
     of, line = (ax.set_xscale, ax.xaxis) if axis == "x" else (ax.set_yscale, ax.yaxis)
     if any(v == 0 for v in values):
-        of("symlog", linthresh=positive[0])
+        of("symlog", linthresh=positive[0], linscale=0.4)
     else:
         of("log")
     if axis == "x":  # the values themselves, as many as there is room for
