@@ -184,7 +184,7 @@ def picked(part: Any, pick: Callable[[np.ndarray], np.ndarray]) -> Any:
 def latency_of(plan: Plan, rows: Callable[..., np.ndarray]) -> Latency:
     """What comes late: `kernels.latency`."""
     chip, n = plan.chip, plan.n_params
-    signs = plan.mgd is not None and plan.mgd.perturbation in ("random", "walsh")
+    signs = plan.signs
     matched = chip.delay > 0 and chip.delay_matched
     slow = chip.network.n_in if chip.input_tau > 0 else 0
     return Latency(

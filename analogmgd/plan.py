@@ -44,9 +44,9 @@ LONG_WINDOW = 32  # steps from which rows pay for half as many parameters: as ma
 
 
 class Plan:
-    """All that the blocks of a run share."""
+    """All that the blocks of a run share. keep_gradient: of each window; by default where the run records it."""
 
-    def __init__(self, config: Config, data: Dataset, keep_gradient: bool = False) -> None:
+    def __init__(self, config: Config, data: Dataset, keep_gradient: bool | None = None) -> None:
         check_data(config.chip, data)
         check_faults(config.chip)
         check_latency(config.chip, config.rule)
@@ -59,7 +59,8 @@ class Plan:
         self.n_params = self.chip.network.n_params
         self.n_perturbed = config.rule.perturbed(config.chip.network) if isinstance(config.rule, MGD) else 0
         self.n_neurons = self.chip.network.n_neurons
-        self.keep_gradient = keep_gradient
+        recorded = not {"gradient", "angle"}.isdisjoint(self.run.record)
+        self.keep_gradient = recorded if keep_gradient is None else keep_gradient
         check_memory(self)
         check_range(self)
         self.ids = np.array(self.run.chip_ids, np.uint64)

@@ -8,8 +8,7 @@ from typing import Any
 
 from .errors import ConfigError
 from .report_page import Figure, Folded, Heading, Paragraph, Part, Section, Table
-from .study_numbers import short
-from .study_pages import said
+from .study_pages import across, said
 from .sweep_file import SweepFile
 from .trace_open import one_line
 
@@ -59,19 +58,5 @@ def parts(folder: Path, found: dict[str, Any], picture: bytes) -> list[Part]:
 def panel_table(panel: dict[str, Any]) -> Table:
     """A row for each x, a column for each line."""
     curves = panel["curves"]
-    xs = list(dict.fromkeys(x for curve in curves for x in curve["x"]))
-    rows = []
-    for x in xs:
-        cells = [short(x)]
-        for curve in curves:
-            k = curve["x"].index(x) if x in curve["x"] else None
-            cells.append("" if k is None else cell(curve, k, panel["best"]))
-        rows.append(cells)
     head = [panel["x"] or "", *(curve["label"] or panel["value"] for curve in curves)]
-    return Table(head, rows, f"{panel['title']}: {panel['value']}")
-
-
-def cell(curve: dict[str, Any], k: int, best: str | None) -> str:
-    """Middle, interval, and the best value of a key."""
-    low, middle, high = (short(float("nan") if curve[n][k] is None else curve[n][k]) for n in ("low", "middle", "high"))
-    return f"{middle} [{low}, {high}]" + (f" ({best} {short(curve['best'][k])})" if best else "")
+    return Table(head, across(curves, panel["best"]), f"{panel['title']}: {panel['value']}")

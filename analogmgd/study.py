@@ -71,18 +71,17 @@ class StudySweep:
             found.append(point)
         return listed(found)
 
-    @property
-    def seconds(self) -> float:
-        """About how long it takes on two processors."""
+    def work(self) -> tuple[int, float]:
+        """Chip-steps, and about how many seconds they take on two processors."""
         whole = self.sweep()
         sizes: dict[str, int] = {}  # of networks, by what is varied of them
         found = 0.0
-        for n, point in enumerate(self.points):
+        for n, point in enumerate(whole.points):
             key = json.dumps({k: v for k, v in point.items() if k.startswith("network.")})
             if key not in sizes:
                 sizes[key] = whole.at(n)[0].chip.network.n_params
-            found += A_POINT + whole.chip_steps / len(self.points) / (PACE * (sizes[key] / 9) ** FALL)
-        return found
+            found += A_POINT + whole.chip_steps / len(whole.points) / (PACE * (sizes[key] / 9) ** FALL)
+        return whole.chip_steps, found
 
     def sweep(self) -> Sweep:
         """Ready to run; ConfigError where its settings cannot be."""
@@ -156,13 +155,10 @@ class Study:
             found[name] = StudySweep(name, of["source"], targets, settings, vary, along)
         return found
 
-    def chip_steps(self, quick: bool = False) -> int:
-        """Work of all its sweeps."""
-        return sum(sweep.sweep().chip_steps for sweep in self.sweeps(quick).values())
-
-    def seconds(self, quick: bool = False) -> float:
-        """About how long they take on two processors, kernels compiled."""
-        return sum(sweep.seconds for sweep in self.sweeps(quick).values())
+    def work(self, quick: bool = False) -> tuple[int, float]:
+        """Chip-steps of all its sweeps, and about how many seconds they take on two processors, kernels compiled."""
+        steps, seconds = zip(*(sweep.work() for sweep in self.sweeps(quick).values()), strict=True)
+        return sum(steps), sum(seconds)
 
 
 def folder() -> Any:

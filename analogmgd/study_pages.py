@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,20 +111,24 @@ def said(outcome: dict[str, Any]) -> str:
 
 def table(panel: Panel, curves: Sequence[Curve], label: str) -> str:
     """A panel as a table: a row for each x, a column for each line."""
-    xs = list(dict.fromkeys(x for curve in curves for x in curve.x))
     several = bool(panel.lines) or len(curves) > 1
     keys = f"{', '.join(panel.line_keys)} = " if panel.lines else ""
     head = [panel.x or "", *(keys + c.label if several else label for c in curves)]
     lines = [f"{panel.title}: {label}" if several else panel.title, ""]
     lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    for x in xs:
-        cells = []
-        for c in curves:
-            if x not in c.x:
-                cells.append("")
-                continue
-            k = c.x.index(x)
-            best = f" ({panel.best} {short(c.best[k])})" if panel.best else ""
-            cells.append(f"{short(c.middle[k])} [{short(c.low[k])}, {short(c.high[k])}]{best}")
-        lines.append("| " + " | ".join([short(x), *cells]) + " |")
+    lines += ["| " + " | ".join(row) + " |" for row in across([vars(c) for c in curves], panel.best)]
     return "\n".join(lines)
+
+
+def across(curves: Sequence[Mapping[str, Any]], best: str | None) -> list[list[str]]:
+    """A row for each x, with a cell for each line, as `Curve` or study.json have them."""
+    xs = dict.fromkeys(x for curve in curves for x in curve["x"])
+    return [
+        [short(x), *(cell(curve, curve["x"].index(x), best) if x in curve["x"] else "" for curve in curves)] for x in xs
+    ]
+
+
+def cell(curve: Mapping[str, Any], k: int, best: str | None) -> str:
+    """Middle, interval, and the best value of a key."""
+    low, middle, high = (short(math.nan if curve[n][k] is None else curve[n][k]) for n in ("low", "middle", "high"))
+    return f"{middle} [{low}, {high}]" + (f" ({best} {short(curve['best'][k])})" if best else "")

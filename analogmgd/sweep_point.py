@@ -68,7 +68,7 @@ def measured(
     A target is reached at the first recorded row that shows it; NaN: not within the run.
     """
     begun = time.perf_counter()
-    plan = Plan(config, data, keep_gradient="gradient" in config.run.record or "angle" in config.run.record)
+    plan = Plan(config, data)
     assert config.run.record_every is not None
     engine = Engine(plan, RowPlan(config.run.steps, config.run.record_every), None, threads)
     kept: dict[str, list[Array]] = {name: [] for name in ("step", "accuracy", "cost", "angle")}

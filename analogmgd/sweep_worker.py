@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from .data import Dataset, load_dataset
 from .kernels.jit import _sources_hash
 from .sweep_point import Stopped, Target
 from .sweep_pool import outcome
+from .train import fused
 
 Versions = dict[str, str]
 KERNELS = _sources_hash()  # of what this process has loaded, whatever becomes of the files
@@ -20,14 +20,11 @@ KERNELS = _sources_hash()  # of what this process has loaded, whatever becomes o
 
 def versions() -> Versions:
     """What has to be the same everywhere, for results to have the same bits."""
-    from llvmlite import binding
-
-    fused = binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64")
     return {
         "analogmgd": __version__,
         "numpy": np.__version__,
         "kernels and numba": KERNELS,
-        "fused multiply-add": "yes" if fused else "no",
+        "fused multiply-add": "yes" if fused() else "no",
     }
 
 

@@ -85,6 +85,13 @@ def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:
     return array
 
 
+def fused() -> bool:
+    """Whether this processor multiplies and adds in one operation, as the bits of a result suppose."""
+    from llvmlite import binding
+
+    return bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64"))
+
+
 def environment(threads: int) -> dict[str, Any]:
     """What the bits and the speed of a run may depend on besides its configuration."""
     import numba
@@ -96,7 +103,7 @@ def environment(threads: int) -> dict[str, Any]:
         "numba": numba.__version__,
         "cpu": binding.get_host_cpu_name(),
         "machine": platform.machine(),
-        "fma": bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64")),
+        "fma": fused(),
         "threads": threads,
     }
 
@@ -165,7 +172,7 @@ def run_config(
     config = settle(config, data)
     run = config.run
     count = thread_count(threads)
-    plan = Plan(config, data, keep_gradient="gradient" in run.record or "angle" in run.record)
+    plan = Plan(config, data)
     start = None if theta0 is None else check_theta0(theta0, plan)
     assert run.record_every is not None
     rows = RowPlan(run.steps, run.record_every)

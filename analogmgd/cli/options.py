@@ -20,6 +20,17 @@ Tables = dict[str, dict[str, Any]]
 NUMBER, WHOLE = "NUMBER", "N"
 
 
+def places(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where the points of sweeps run, see `sweep_pool.pool_of`."""
+    for name, kind, metavar, text in (
+        ("--scheduler", str, "ADDRESS", "Run on an existing Dask cluster, such as tcp://host:8786."),
+        ("--workers", int, "N", "Run on N processes, a local Dask cluster."),
+        ("--threads", int, "N", "Default: ANALOGMGD_THREADS, or all processors."),
+    ):
+        command = click.option(name, type=kind, metavar=metavar, help=text)(command)
+    return command
+
+
 def toml_value(text: str) -> Any:
     """A value as TOML has it; what is not TOML is a string.
 

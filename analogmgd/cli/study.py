@@ -9,12 +9,13 @@ import click
 
 from analogmgd.errors import ConfigError
 
+from .options import places
 from .output import columns, duration, print_json
+from .sweep import EXIT, followed
 
 if TYPE_CHECKING:
     from analogmgd.sweep import Sweep
 
-EXIT = {"complete": 0, "failed": 1, "interrupted": 130}
 EPILOG = """\b
 Examples:
   analogmgd study list
@@ -44,10 +45,10 @@ def listed(as_json: bool) -> None:
     found = [Study.load(name) for name in names()]
     rows: list[dict[str, Any]] = []
     for s in found:
-        steps, seconds = (tuple(f(quick) for quick in (False, True)) for f in (s.chip_steps, s.seconds))
+        (steps, seconds), (quick_steps, quick_seconds) = s.work(), s.work(quick=True)
         rows.append({
-            "name": s.name, "title": s.title, "asks": s.asks, "claim": s.claim, "chip_steps": steps[0],
-            "quick_chip_steps": steps[1], "about_seconds": seconds[0], "quick_about_seconds": seconds[1],
+            "name": s.name, "title": s.title, "asks": s.asks, "claim": s.claim, "chip_steps": steps,
+            "quick_chip_steps": quick_steps, "about_seconds": seconds, "quick_about_seconds": quick_seconds,
         })  # fmt: skip
     if as_json:
         print_json({"studies": rows})
@@ -67,9 +68,7 @@ def listed(as_json: bool) -> None:
 @click.option("--quick", is_flag=True, help="The short version.")
 @click.option("-o", "--out", metavar="DIR", help="Default: studies, or studies-quick, here; a study's own inside.")
 @click.option("--results", metavar="DIR", help="What bench/cnn.py wrote, for hardware-time. Default: bench/results.")
-@click.option("--threads", type=int, metavar="N", help="Default: ANALOGMGD_THREADS, or all processors.")
-@click.option("--workers", type=int, metavar="N", help="Run on N processes, a local Dask cluster.")
-@click.option("--scheduler", metavar="ADDRESS", help="Run on an existing Dask cluster, such as tcp://host:8786.")
+@places
 @click.option("--quiet", is_flag=True, help="No progress, no text.")
 @click.option("--json", "as_json", is_flag=True, help="What came out as one JSON object.")
 def run(
@@ -86,8 +85,6 @@ def run(
     """Carry out a study, or all of them, or go on with them."""
     from analogmgd.study import Study, names, run_study
     from analogmgd.sweep_pool import pool_of
-
-    from .sweep import followed
 
     chosen = names() if name == "all" else [Study.load(name).name]
     place = Path(out or ("studies-quick" if quick else "studies"))

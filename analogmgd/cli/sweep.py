@@ -10,7 +10,7 @@ import click
 
 from analogmgd.errors import ConfigError
 
-from .options import SettingsCommand, overrides
+from .options import SettingsCommand, overrides, places
 from .output import columns, count, duration, print_json, si
 
 if TYPE_CHECKING:
@@ -49,9 +49,7 @@ same command goes on where it was stopped.
 @click.option("-o", "--out", metavar="FILE.h5", default="sweep.h5", show_default=True, help="File of the sweep.")
 @click.option("--force", is_flag=True, help="Replace the file instead of going on with it.")
 @click.option("--yes", is_flag=True, help=f"Run more than {MANY} points.")
-@click.option("--threads", type=int, metavar="N", help="Default: ANALOGMGD_THREADS, or all processors.")
-@click.option("--workers", type=int, metavar="N", help="Run on N processes, a local Dask cluster.")
-@click.option("--scheduler", metavar="ADDRESS", help="Run on an existing Dask cluster, such as tcp://host:8786.")
+@places
 @click.option("--quiet", is_flag=True, help="No progress, no table.")
 @click.option("--json", "as_json", is_flag=True, help="The table as one JSON object.")
 def sweep(
