@@ -60,6 +60,7 @@ _HOME = {
     "plot_trace": "plot",
     "release": "trace_release",
     "report": "report",
+    "resume": "resume",
     "run_config": "train",
     "run_study": "study",
     "sweep": "sweep",
@@ -110,6 +111,7 @@ __all__ = [
     "plot_trace",
     "release",
     "report",
+    "resume",
     "run_config",
     "run_study",
     "sweep",
@@ -136,6 +138,7 @@ if TYPE_CHECKING:
     from .plot_fit import plot_fit
     from .plot_sweep import plot_sweep
     from .report import report
+    from .resume import resume
     from .retention import age
     from .rule import MGD, Backprop
     from .study import run_study

@@ -6,12 +6,13 @@ No result depends on the number of threads, on how chips are put into blocks, or
 from __future__ import annotations
 
 import heapq
+import math
 import operator
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -25,6 +26,8 @@ from .plan import Plan
 from .row_block import RowBlock
 
 CHUNK_SECONDS = 0.03
+CHECKPOINT_SECONDS = 5.0  # from one checkpoint to the next, or
+CHECKPOINT_SHARE = 50  # so many times what it took to write
 ALONE = {"rows": RowBlock, "columns": ColumnBlock}  # kinds of blocks of one chip
 
 
@@ -196,12 +199,33 @@ class Engine:
         self.stop = threading.Event()
         pace = Pace()
         self.runners = [Runner(block, rows, self.stop, pace) for block in make_blocks(plan, theta0, threads, lanes)]
-        self.steps_done = 0  # chip-steps
+        self.steps_done = 0  # chip-steps, those before a stop included
+        self.first_row = 0
 
     @property
     def theta(self) -> np.ndarray:
         """real[chips, P], parameters now."""
         return np.concatenate([r.block.chips_theta() for r in self.runners])
+
+    @property
+    def step(self) -> int | None:
+        """Steps done, if by all chips as many."""
+        done = {r.block.n for r in self.runners}
+        return done.pop() if len(done) == 1 else None
+
+    def state(self) -> list[np.ndarray]:
+        """What the run is to be gone on with, first axis chips; it does not depend on blocks and threads."""
+        parts = [r.block.state() for r in self.runners]
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def load(self, step: int, row: int, state: Sequence[np.ndarray]) -> None:
+        """Go on from a step, the next row to be taken being number `row`, with what `state` gave."""
+        first = 0
+        for r in self.runners:
+            last = first + r.block.count
+            r.block.load(step, [array[first:last] for array in state])
+            r.row, r.told, first = row, step, last
+        self.first_row, self.steps_done = row, step * len(self.plan.ids)
 
     @property
     def counts(self) -> dict[str, np.ndarray]:
@@ -229,19 +253,38 @@ class Engine:
         on_rows: Callable[[Rows], None],
         on_probe: Callable[[Rows], None],
         on_tick: Callable[[int, Rows], Any] = lambda steps, row: None,
+        on_checkpoint: Callable[[], Any] | None = None,
     ) -> str:
         """Do all steps; returns "complete", "interrupted" (Ctrl-C) or "diverged" (no chip is left that is finite).
 
         on_rows gets one whole row at a time in order, on_probe the probes likewise, on_tick the chip-steps done and
-        the latest row, several times a second. All three are called in this thread.
+        the latest row, several times a second; on_checkpoint is called every few seconds, when all chips have done as
+        many steps and all rows up to there have been handed on. All are called in this thread.
         """
-        merger = RowMerger(self.plan, self.rows, len(self.runners), on_rows)
+        merger = RowMerger(self.plan, self.rows, len(self.runners), on_rows, self.first_row)
         probes = ProbeMerger([len(r.block.probe_lane) for r in self.runners], on_probe)
         status = "complete"
         with Interrupts() as interrupts, ThreadPoolExecutor(self.threads, "analogmgd") as pool:
+            due = time.perf_counter() + CHECKPOINT_SECONDS if on_checkpoint else math.inf
+
+            def ended() -> bool:
+                return interrupts.count > 0 or merger.hopeless
+
+            def pause() -> bool:
+                return ended() or time.perf_counter() > due
+
             try:
-                self._drive(pool, merger, probes, on_tick, lambda: interrupts.count > 0 or merger.hopeless)
-                if interrupts.count or merger.hopeless:
+                while not (ended() or self.done):
+                    self._drive(pool, merger, probes, on_tick, pause)
+                    if on_checkpoint and not (ended() or self.done):
+                        self._align(max(r.block.n for r in self.runners))
+                        self._drive(pool, merger, probes, on_tick, lambda: False)
+                        begun = time.perf_counter()
+                        on_checkpoint()
+                        now = time.perf_counter()
+                        due = now + max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (now - begun))
+                        self._align(self.rows.steps)
+                if ended():
                     status = "interrupted" if interrupts.count else "diverged"
                     self._align(max(r.block.n for r in self.runners))
                     self._drive(pool, merger, probes, on_tick, lambda: False)
@@ -250,6 +293,11 @@ class Engine:
             finally:
                 self.stop.set()
         return status
+
+    @property
+    def done(self) -> bool:
+        """All chips have done all steps and shown all rows."""
+        return all(r.done and r.limit == self.rows.steps for r in self.runners)
 
     def _align(self, step: int) -> None:
         """Let every block go on to `step` and no further, so that all chips end at the same one."""

@@ -12,24 +12,36 @@ Rows = dict[str, np.ndarray]
 
 
 class RowPlan:
-    """At which steps a row is recorded: 0, every `every` steps, and the last."""
+    """At which steps a row is recorded: 0, every `every` steps, and the last.
 
-    def __init__(self, steps: int, every: int) -> None:
+    rows, last : how many there are already, and the step of the last of them
+
+    >>> [RowPlan(1000, 300).step(row) for row in range(5)]
+    [0, 300, 600, 900, 1000]
+    >>> more = RowPlan(1500, 300, rows=5, last=1000)
+    >>> [more.step(row) for row in range(5, more.count)]
+    [1200, 1500]
+    """
+
+    def __init__(self, steps: int, every: int, rows: int = 0, last: int = 0) -> None:
         self.steps, self.every = steps, every
-        self.count = 1 + -(-steps // every)
+        self._ahead = last // every + 1 - rows if rows else 0  # of the row's number
+        self.count = 1 + -(-steps // every) - self._ahead
+        if rows and last >= steps:
+            self.count = rows
 
     def step(self, row: int) -> int:
         """Steps done when row number `row` is taken."""
-        return min(row * self.every, self.steps)
+        return min((row + self._ahead) * self.every, self.steps)
 
 
 class RowMerger:
     """Puts the blocks' parts of a row together and hands whole rows on in order."""
 
-    def __init__(self, plan: Plan, rows: RowPlan, blocks: int, sink: Callable[[Rows], None]) -> None:
+    def __init__(self, plan: Plan, rows: RowPlan, blocks: int, sink: Callable[[Rows], None], written: int = 0) -> None:
         self.plan, self.rows, self.sink = plan, rows, sink
         self.blocks = blocks
-        self.written = 0
+        self.written = written
         self.latest: Rows = {}
         self.hopeless = False  # no chip has finite parameters any more; rows end there
         self._parts: dict[int, dict[int, Rows]] = {}

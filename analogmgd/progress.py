@@ -103,6 +103,7 @@ class Bar:
         self._due = self._began if self._tty else self._began + FIRST_LINE_SECONDS
         self._gap = FIRST_LINE_SECONDS
         self._history = deque([(self._began, 0)])
+        self._first: int | None = None  # chip-steps at the first tick
         self._write()
         if self._tty:
             from tqdm import tqdm
@@ -117,11 +118,16 @@ class Bar:
     def tick(self, chip_steps: int, row: Rows) -> None:
         """So many chip-steps are done; row is the latest recorded one, or empty."""
         now = time.monotonic()
-        if self._plan is None or now < self._due:
+        if self._plan is None:
+            return
+        if self._first is None:  # a run that is gone on with does not begin at 0
+            self._first = chip_steps
+            self._history = deque([(now, chip_steps)])
+        if now < self._due:
             return
         self._due = now + REDRAW_SECONDS
-        if chip_steps and not self._history[-1][1]:
-            self._history = deque([(self._history[-1][0], 0)])  # the time before was for compiling
+        if chip_steps > self._first == self._history[-1][1]:
+            self._history = deque([(self._history[-1][0], self._first)])  # the time before was for compiling
         self._history.append((now, chip_steps))
         while len(self._history) > 2 and now - self._history[1][0] > RATE_SECONDS:
             self._history.popleft()
@@ -167,7 +173,7 @@ class Bar:
 
     def _draw(self, chip_steps: int, row: Rows, now: float) -> None:
         columns = self._columns()
-        if chip_steps:
+        if chip_steps > (self._first or 0):
             text = ", ".join(self._parts(chip_steps, row))
             if len(text) + BAR_WIDTH + 8 > columns:
                 text = "  ".join(self._parts(chip_steps, row, brief=True))

@@ -16,10 +16,11 @@ from .config import Config
 from .data import Dataset
 from .engine import Interrupts, thread_count
 from .errors import ConfigError
+from .session import environment
 from .sweep_file import DONE, SweepFile, created
 from .sweep_point import Stopped, Target, measured
 from .sweep_pool import Pool, Threads, pool_of
-from .train import environment, settle
+from .train import settle
 from .vary import Axis, Point, Points, grid, listed, tables
 
 ROWS = 200  # of a point, where record_every is not given

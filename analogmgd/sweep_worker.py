@@ -10,9 +10,9 @@ from . import __version__
 from .config import Config
 from .data import Dataset, load_dataset
 from .kernels.jit import _sources_hash
+from .session import fused
 from .sweep_point import Stopped, Target
 from .sweep_pool import outcome
-from .train import fused
 
 Versions = dict[str, str]
 KERNELS = _sources_hash()  # of what this process has loaded, whatever becomes of the files

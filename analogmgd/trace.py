@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 import analogmgd
 from analogmgd.errors import TraceError
+from analogmgd.trace_checkpoint import Checkpoint, latest
 from analogmgd.trace_contents import root_attributes
 from analogmgd.trace_file import FileWriter
 from analogmgd.trace_memory import MemoryWriter, Store, TraceWriter
@@ -31,11 +32,17 @@ Array = npt.NDArray[Any]
 CACHE_BYTES = 64 << 20  # arrays up to this size are read once
 
 
-def open_writer(path: str | os.PathLike[str] | None, header: TraceHeader, force: bool = False) -> TraceWriter:
+def open_writer(
+    path: str | os.PathLike[str] | None,
+    header: TraceHeader,
+    force: bool = False,
+    before: tuple[Trace, Checkpoint] | None = None,
+) -> TraceWriter:
     """Begin a trace, in a file or (`path` None) in memory.
 
     The trace is refused before anything is taken if it would not fit; an existing file is replaced only
-    with `force`, and only once the new one is ready. Use the writer as a context manager.
+    with `force`, and only once the new one is ready. Use the writer as a context manager. `before`: the trace and
+    the checkpoint from which the run is gone on with; the new file then takes the place of the old one.
 
     Raises:
         ConfigError: one line: the file exists, its directory does not, is not writable or full, or the
@@ -49,11 +56,17 @@ def open_writer(path: str | os.PathLike[str] | None, header: TraceHeader, force:
     ([0.5, 0.10000000149011612], 'complete')
     """
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if before:
+        created = before[0].created_utc
     attributes = root_attributes(header, analogmgd.__version__, created)
-    if path is None:
-        check_fits(header, None)
-        return MemoryWriter(header, attributes)
-    return FileWriter(path, header, attributes, force)
+    old = (before[0]._store, before[1]) if before else None
+    if path is not None:
+        return FileWriter(path, header, attributes, force, old)
+    check_fits(header, None)
+    writer = MemoryWriter(header, attributes)
+    if old:
+        writer.take_over(*old)
+    return writer
 
 
 class Columns(Mapping[str, Array]):
@@ -277,6 +290,14 @@ class Trace:
     def wire_error(self) -> Array | None:
         """float64 (chips,), the largest error, of the currents, that a solve found before it; None without wires."""
         return self._final["wire_error"][:, 0] if self.ended and "wire_error" in self._final else None
+
+    def checkpoint(self) -> Checkpoint:
+        """From where the run can be gone on with (`analogmgd.resume`).
+
+        Raises:
+            TraceError: an earlier version wrote the trace, or what it holds of it is damaged.
+        """
+        return latest(self._store)
 
     @property
     def diverged(self) -> dict[int, int]:

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from analogmgd.trace_schema import COUNTS, FORMAT, FORMAT_VERSION, TraceHeader, count_width
+from analogmgd.trace_schema import (
+    CHECKPOINT_BYTES,
+    COUNTS,
+    FORMAT,
+    FORMAT_VERSION,
+    SLOTS,
+    TraceHeader,
+    count_width,
+)
 
 Array = npt.NDArray[Any]
 RUNNING = {"status": "running", "ended": False, "extra": {}}
@@ -66,4 +74,7 @@ def fixed_arrays(header: TraceHeader) -> dict[str, Array]:
         found[f"final/{name}"] = np.zeros((n, count_width(header, name)), COUNTS[name][1] or header.dtype)
     found["final/diverged_step"] = np.full(n, -1, np.int64)
     found["final/state"] = np.array([seal(RUNNING)])
+    if header.state_bytes:
+        found["checkpoint/state"] = np.zeros((SLOTS, header.state_bytes), np.uint8)
+        found["checkpoint/text"] = np.zeros(SLOTS, f"S{CHECKPOINT_BYTES}")
     return found

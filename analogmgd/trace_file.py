@@ -21,7 +21,11 @@ the heap in which attributes of any length lie, and it can hang there on a damag
 No compression: on recorded theta and costs, gzip(1) with shuffle saves about 14 % and takes 3 to 40 times the
 time of writing; and a filtered chunk is written anew with every block, so that a kill could tear rows that
 had been published. For the same reason no Fletcher32. The format is that of HDF5 1.10 (`libver="v110"`),
-the first that has SWMR. /checkpoint is kept free for what is needed to resume.
+the first that has SWMR.
+
+How it is gone on with. /checkpoint has room for two states of the chips (`trace_checkpoint`). A resumed run
+writes a new file, with the rows up to the checkpoint taken over, and puts it in the place of the old one once
+it works: whatever happens meanwhile, one of the two is there and whole.
 """
 
 from __future__ import annotations
@@ -39,8 +43,9 @@ import numpy as np
 from h5py import h5f, h5p  # type: ignore[import-untyped]
 
 from analogmgd.errors import ConfigError, TraceError
+from analogmgd.trace_checkpoint import Checkpoint
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal
-from analogmgd.trace_memory import TraceWriter
+from analogmgd.trace_memory import Store, TraceWriter
 from analogmgd.trace_open import DROPPED, one_line, writer_alive, writer_identity
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, check_fits, layout
@@ -151,11 +156,16 @@ class FileWriter(TraceWriter):
     """Writes a trace to an HDF5 file (see the module's text)."""
 
     def __init__(
-        self, path: str | os.PathLike[str], header: TraceHeader, attributes: dict[str, Any], force: bool
+        self,
+        path: str | os.PathLike[str],
+        header: TraceHeader,
+        attributes: dict[str, Any],
+        force: bool,
+        before: tuple[Store, Checkpoint] | None = None,
     ) -> None:
         super().__init__(header)
         self.path = os.fspath(path)
-        check_target(self.path, force)
+        check_target(self.path, force or before is not None)
         check_fits(header, self.path)
         target = os.path.realpath(self.path)
         folder, name = os.path.split(target)
@@ -176,11 +186,18 @@ class FileWriter(TraceWriter):
                     if spec.expected is None and spec.row_bytes > IMAGE_BYTES:
                         self._sets[path][...] = fixed[path]
                 self._file.swmr_mode = True
+                if before:
+                    self.take_over(*before)
                 self._file.flush()
                 os.replace(part, target)
             except BaseException:
                 drop_file(self._file)
                 raise
+        except TraceError as error:
+            if self.error is None:  # the old file cannot be read
+                raise
+            why = one_line(error.__cause__ or error)
+            raise TraceError(f"cannot go on with the trace {self.path!r}: {why}; it is as it was") from error
         except (OSError, RuntimeError) as error:
             raise ConfigError(f"cannot create the trace {self.path!r}: {one_line(error)}") from error
         finally:
@@ -228,6 +245,15 @@ class FileWriter(TraceWriter):
             self._fail(error)
         self._state[group] = (published + filled, 0)  # one step, so that Ctrl-C cannot come in between
         self._written = time.monotonic()
+
+    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None:
+        try:
+            for name, value in (("state", state), ("text", text)):
+                dataset = self._sets[f"checkpoint/{name}"]
+                dataset[slot] = value
+                dataset.flush()
+        except (OSError, RuntimeError) as error:
+            self._fail(error)
 
     def _close(self, state: dict[str, Any]) -> None:
         self._sets["final/state"][0] = seal(state)

@@ -7,7 +7,7 @@ against. Both are driven by `analogmgd.train` through `TraceWriter` and read thr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -15,11 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from analogmgd.errors import TraceError
+from analogmgd.trace_checkpoint import Checkpoint, pack, size_of
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal, unseal
-from analogmgd.trace_schema import COUNTS, STATE_BYTES, STATUSES, TraceHeader, count_width, layout
+from analogmgd.trace_schema import COUNTS, SLOTS, STATE_BYTES, STATUSES, TraceHeader, count_width, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
+
+
+COPY_BYTES = 8 << 20  # of rows, taken over at a time
 
 
 class Store(Protocol):
@@ -51,6 +55,7 @@ class TraceWriter(ABC):
         header: what the run is.
         path: the file, or None.
         rows, probe_rows: how many have been taken so far.
+        resumed: steps at which the run was gone on with.
     """
 
     path: str | None = None
@@ -61,6 +66,8 @@ class TraceWriter(ABC):
         grow = [d for d in self.datasets.values() if d.expected is not None]
         self.names = {g: tuple(d.name for d in grow if d.group == g) for g in ("record", "probe")}
         self.rows = self.probe_rows = 0
+        self.resumed: tuple[int, ...] = ()
+        self._checkpoints = 0
         self.closed = False
         self.error: Exception | None = None  # why it was closed early
         self._last_step = {"record": -1, "probe": -1}
@@ -107,6 +114,47 @@ class TraceWriter(ABC):
             self._put(group, arrays, count)
             self._last_step[group] = int(steps[-1])
         return count
+
+    def checkpoint(self, step: int, arrays: Sequence[Array], wall_seconds: float = 0.0) -> None:
+        """Publish all rows, then keep from where the run can be gone on with, in place of the one before the last.
+
+        Args:
+            step: steps done by every chip.
+            arrays: the chips' state, `state_bytes` of the header in all.
+
+        Raises:
+            ValueError: they are of another size.
+            TraceError: the file cannot be written.
+        """
+        self._check_open()
+        if size_of(arrays) != self.header.state_bytes:
+            raise ValueError(f"a checkpoint of {size_of(arrays)} bytes; expected {self.header.state_bytes}")
+        self.flush()
+        self._checkpoints += 1
+        now = Checkpoint(
+            step, self.rows, self.probe_rows, arrays, wall_seconds, self.resumed, self._checkpoints
+        )  # fmt: skip
+        self._put_checkpoint(self._checkpoints % SLOTS, *pack(now))
+
+    def take_over(self, store: Store, checkpoint: Checkpoint) -> None:
+        """Begin with the rows of another trace up to its checkpoint."""
+        for group, count in (("record", checkpoint.rows), ("probe", checkpoint.probe_rows)):
+            names = self.names[group]
+            row_bytes = sum(self.datasets[f"{group}/{name}"].row_bytes for name in names)
+            size = max(1, COPY_BYTES // max(1, row_bytes))
+            for first in range(0, count, size):
+                part = (slice(first, min(first + size, count)),)
+                arrays = {name: store.read(f"{group}/{name}", part) for name in names}
+                if group == "record":
+                    self.append(arrays)
+                else:
+                    self.append_probe(arrays)
+        self.resumed = (*checkpoint.resumed, checkpoint.step)
+        self._checkpoints = checkpoint.sequence
+        if checkpoint.arrays:
+            self.checkpoint(checkpoint.step, checkpoint.arrays, checkpoint.wall_seconds)
+        else:
+            self.flush()
 
     def finish(
         self,
@@ -187,6 +235,9 @@ class TraceWriter(ABC):
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None: ...
 
     @abstractmethod
+    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None: ...
+
+    @abstractmethod
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None: ...
 
     @abstractmethod
@@ -214,6 +265,10 @@ class MemoryWriter(TraceWriter):
                 grown[:start] = old[:start]
                 self._arrays[path] = old = grown
             old[start : start + count] = array
+
+    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None:
+        self._arrays["checkpoint/state"][slot] = state
+        self._arrays["checkpoint/text"][slot] = text
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
         self._arrays.update({f"final/{name}": value for name, value in final.items()})

@@ -49,8 +49,10 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
             return False
         if attributes["writer_host"] != socket.gethostname():
             return None
-        started = psutil.Process(int(attributes["writer_pid"])).create_time()
-        return abs(started - float(attributes["writer_started"])) < 1.0
+        process = psutil.Process(int(attributes["writer_pid"]))
+        if process.status() == psutil.STATUS_ZOMBIE:  # dead, only its parent has not asked for it yet
+            return False
+        return abs(process.create_time() - float(attributes["writer_started"])) < 1.0
     except psutil.NoSuchProcess:
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):

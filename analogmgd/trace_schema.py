@@ -25,6 +25,8 @@ FORMAT = "analogmgd-trace"
 FORMAT_VERSION = 1
 STATUSES = ("running", "complete", "interrupted", "diverged")
 STATE_BYTES = 16384  # room for how the run ended, JSON; nothing can be created while SWMR is on
+SLOTS = 2  # checkpoints: while one is written the other is whole
+CHECKPOINT_BYTES = 4096  # room for what a checkpoint says of itself
 CHUNK_BYTES = 1 << 19  # a chunk of 512 KiB: a few milliseconds to read, few enough to index
 CHUNK_ROWS = 16  # rows in a chunk of a wide quantity: reading one chip reads 1/16 of what one row would
 
@@ -98,6 +100,7 @@ class TraceHeader:
         chance: accuracy of a chip that has learned nothing (the share of the most frequent class); None
             where that has no meaning. `Trace.summary` counts collapsed chips with it.
         counts: names, from `COUNTS`, of what is counted and kept at the end.
+        state_bytes: size of a checkpoint (`trace_checkpoint`); 0 for a trace without any.
         chip_units: unit of an entry of `chip_arrays`; "1" where it says nothing.
 
     Raises:
@@ -122,6 +125,7 @@ class TraceHeader:
     chance: float | None = None
     chip_units: Mapping[str, str] = field(default_factory=dict)
     counts: tuple[str, ...] = ()
+    state_bytes: int = 0
 
     def __post_init__(self) -> None:
         fix = object.__setattr__
@@ -258,6 +262,9 @@ def layout(header: TraceHeader) -> list[Dataset]:
         found.append(fixed(f"final/{name}", ("chip", axis), kind or header.dtype, (n, count_width(header, name))))
     found.append(fixed("final/diverged_step", ("chip",), np.int64, (n,), "step"))
     found.append(fixed("final/state", ("text",), f"S{STATE_BYTES}", (1,)))
+    if header.state_bytes:
+        found.append(fixed("checkpoint/state", ("slot", "byte"), np.uint8, (SLOTS, header.state_bytes)))
+        found.append(fixed("checkpoint/text", ("slot",), f"S{CHECKPOINT_BYTES}", (SLOTS,)))
     return found
 
 

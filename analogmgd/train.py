@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -23,8 +21,8 @@ from .network import Network
 from .plan import Plan
 from .plan_tables import iteration_seconds
 from .rule import MGD, Backprop
-from .trace import Trace, TraceHeader, open_writer
-from .trace_schema import CONVERTERS
+from .session import carry_out, completed, header_of
+from .trace import Trace, open_writer
 
 ROWS = 500  # as many rows as a plot can use, where the user does not say
 EVALUATION_SHARE = 12  # steps a recorded sample is set against, so that evaluating takes a few per cent
@@ -37,10 +35,23 @@ class Progress(Protocol):
         """The run is about to begin."""
 
     def tick(self, chip_steps: int, row: Rows) -> None:
-        """So many chip-steps are done; row is the latest recorded one, or empty."""
+        """So many chip-steps are done, those before a stop included; row is the latest recorded one, or empty."""
 
     def stop(self) -> None:
         """The run has ended, one way or another."""
+
+
+def watcher(progress: Any) -> Progress | None:
+    """What the argument `progress` of `train` and `resume` stands for."""
+    if progress is True:
+        from .progress import Bar
+
+        return Bar()
+    if progress is False or progress is None:
+        return None
+    if not hasattr(progress, "tick"):
+        raise ConfigError(f"progress = {progress!r}: must be True, False or an object with start, tick and stop")
+    return progress  # type: ignore[no-any-return]
 
 
 def settle(config: Config, data: Dataset, rows: int = ROWS) -> Config:
@@ -85,70 +96,6 @@ def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:
     return array
 
 
-def fused() -> bool:
-    """Whether this processor multiplies and adds in one operation, as the bits of a result suppose."""
-    from llvmlite import binding
-
-    return bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64"))
-
-
-def environment(threads: int) -> dict[str, Any]:
-    """What the bits and the speed of a run may depend on besides its configuration."""
-    import numba
-    from llvmlite import binding
-
-    return {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "cpu": binding.get_host_cpu_name(),
-        "machine": platform.machine(),
-        "fma": fused(),
-        "threads": threads,
-    }
-
-
-def chance(data: Dataset) -> float:
-    """Accuracy of always naming the most frequent class of the test set."""
-    y = data.y_test
-    labels = y[:, 0] > 0.5 if y.shape[1] == 1 else y.argmax(axis=1)
-    return float(np.unique(labels, return_counts=True)[1].max() / len(y))
-
-
-def variation(engine: Engine, theta0: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The arrays that define each chip, first axis chips."""
-    parts = [r.block.chips_variation() for r in engine.runners]
-    out = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    if theta0 is not None:
-        out["theta0"] = np.ascontiguousarray(theta0)
-    return out
-
-
-def spent(plan: Plan, steps: int, counts: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What a chip spent, where its devices say what a pulse and a read cost: medians over the chips."""
-    device = plan.chip.device
-    found: dict[str, Any] = {}
-    pulses = counts.get("pulses")
-    devices = plan.n_params - device.digital_biases * plan.n_neurons
-    net = plan.chip.network
-    reads = net.products + (0 if device.digital_biases else net.column_reads)  # a bias is read with its column
-    joules = device.joules_per_read * plan.evaluations(steps) * reads
-    if pulses is not None:
-        found["pulses_per_device"] = float(pulses.sum(dtype=np.float64)) / len(pulses) / devices
-        joules += device.joules_per_pulse * float(np.median(pulses.sum(axis=1, dtype=np.float64)))
-        if device.seconds_per_pulse > 0:
-            found["pulse_seconds_at_once"] = device.seconds_per_pulse * float(np.median(pulses.max(axis=1)))
-            found["pulse_seconds_in_turn"] = device.seconds_per_pulse * float(np.median(pulses.sum(axis=1)))
-    if joules > 0:
-        found["joules_per_chip"] = joules
-    if "saturated" in counts:
-        found["saturated"] = dict(zip(CONVERTERS, counts["saturated"].sum(axis=0).tolist(), strict=True))
-    if "wire_solves" in counts:
-        found["wire_solves_per_chip"] = float(np.median(counts["wire_solves"]))
-        found["largest_wire_error"] = float(counts["wire_error"].max())
-    return found
-
-
 def run_config(
     config: Config,
     data: Dataset,
@@ -176,28 +123,7 @@ def run_config(
     start = None if theta0 is None else check_theta0(theta0, plan)
     assert run.record_every is not None
     rows = RowPlan(run.steps, run.record_every)
-    probe_steps = min(run.probe_until or run.steps, run.steps) - run.probe_from if run.probe_chips else 0
-    header = TraceHeader(
-        config=config.to_toml(),
-        seed=run.seed,
-        chips=plan.ids.astype(np.int64),
-        n_params=plan.n_params,
-        record=run.record,
-        dtype=plan.dtype,
-        probe_chips=np.array([c for c in run.chip_ids if c in set(run.probe_chips)], np.int64)
-        if run.probe_chips
-        else np.zeros(0, np.int64),
-        environment={
-            **environment(count),
-            "kernels": plan.kind,
-            "data_sha256": data.fingerprint(),
-            "data_source": data.source,
-        },
-        expected_rows=rows.count,
-        expected_probe_steps=max(0, probe_steps),
-        chance=chance(data),
-        counts=plan.counts,
-    )
+    header = header_of(plan, data, rows, count)
     from .trace import check_fits
 
     check_fits(header, trace)
@@ -205,28 +131,8 @@ def run_config(
     for text in warnings_for(plan.rule, plan.n_perturbed, len(data.x_train), run.order, run.precision, layers):
         warnings.warn(text, AnalogMGDWarning, stacklevel=3)
     engine = Engine(plan, rows, start, count, lanes)
-    header = replace(header, chip_arrays=variation(engine, start))
-    writer = open_writer(trace, header, force)
-    began = time.perf_counter()
-    try:
-        if progress:
-            progress.start(plan)
-        status = engine.run(writer.append, writer.append_probe, progress.tick if progress else lambda steps, row: None)
-    except BaseException:
-        writer.abort()
-        raise
-    finally:
-        if progress:
-            progress.stop()
-    wall = time.perf_counter() - began
-    theta = engine.theta
-    last = writer.last_step if status == "diverged" else max(r.block.n for r in engine.runners)
-    bad = engine.lost(last)
-    if bad and status == "complete":
-        status = "diverged"
-    counts = engine.counts
-    extra = {"wall_seconds": wall, "chip_steps_per_s": engine.steps_done / wall, "step": last}
-    return writer.finish(status, theta, bad, extra | spent(plan, last, counts), counts)
+    writer = open_writer(trace, completed(header, engine, start), force)
+    return carry_out(engine, writer, progress)
 
 
 def train(
@@ -300,17 +206,7 @@ def train(
     }
     run = Run(**settings)
     config = Config(chip, rule, {"name": data.name, **data.options}, run)
-    watch: Progress | None
-    if progress is True:
-        from .progress import Bar
-
-        watch = Bar()
-    elif progress is False or progress is None:
-        watch = None
-    elif hasattr(progress, "tick"):
-        watch = progress
-    else:
-        raise ConfigError(f"progress = {progress!r}: must be True, False or an object with start, tick and stop")
+    watch = watcher(progress)
     return run_config(config, data, theta0=theta0, trace=trace, force=force, threads=threads, progress=watch)
 
 

@@ -21,6 +21,7 @@ FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
 # name -> module of this package, line of the help. The command has the name of the attribute, "-" as "_".
 COMMANDS = {
     "train": ("train", "Train an ensemble of emulated chips and keep a trace."),
+    "resume": ("resume", "Go on with a run that was stopped or killed, or give it more steps."),
     "sweep": ("sweep", "Train ensembles of chips at many points of settings."),
     "study": ("study", "Carry out studies that come with the package: figure, table, what they show."),
     "info": ("traces", "Say what a trace or a sweep holds."),

@@ -1,0 +1,401 @@
+"""Runs stopped, killed, cut short by a full disk, extended: what is gone on with has the bits of a whole run."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib import import_module
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from cli_help import call, done, refusal, strict
+from test_invariance import assert_bits
+
+import analogmgd as am
+from analogmgd import AnalogMGDWarning, ConfigError, Trace, TraceError, engine, trace_file
+from analogmgd.trace_checkpoint import Checkpoint, pack, unpack
+from analogmgd.trace_open import writer_alive
+
+XOR = am.Network.mlp([2, 2, 1])
+STEPS = 700
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def often(monkeypatch):
+    """A checkpoint after every chunk."""
+    monkeypatch.setattr(engine, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(engine, "CHECKPOINT_SHARE", 0)
+
+
+class Stop:
+    """Sends this process a signal once so many chip-steps are done."""
+
+    def __init__(self, after, number=signal.SIGINT):
+        self.after, self.number, self.first = after, number, None
+
+    def start(self, plan):
+        pass
+
+    def tick(self, chip_steps, row):
+        if self.first is None:
+            self.first = chip_steps
+        if self.after is not None and chip_steps >= self.after:
+            self.after = None
+            os.kill(os.getpid(), self.number)
+
+    def stop(self):
+        pass
+
+
+def pictures():
+    layers = [am.Conv2d(1, 3, 3, activation="relu"), am.MaxPool2d(2), am.Flatten(), am.Dense(27, 3, "linear")]
+    return am.Network(layers, input_shape=(1, 8, 8), cost="cross-entropy")
+
+
+CASES = {
+    "momentum, probes": (XOR, "parity", am.MGD(eta=0.3, momentum=0.8, tau_theta=3), {"probe_chips": [1, 4]}),
+    "analog": (XOR, "parity", am.MGD(eta=0.01, mode="analog", tau_x=50, tau_hp=20.0, tau_theta=30.0), {}),
+    "nodes": (XOR, "parity", am.MGD(eta=0.1, perturb="nodes"), {}),
+    "backprop": (XOR, "parity", am.Backprop(eta=0.3, momentum=0.5), {}),
+    "pairs that drift": (
+        am.Chip(XOR, device=am.device("pcm"), converters=am.Converters(sigma_C=1e-3), step_time=1e-3),
+        "parity", am.MGD(eta=0.1, tau_theta=4), {},
+    ),
+    "one chip": (XOR, "parity", am.MGD(eta=0.3, mode="discrete", tau_theta=5), {"chips": [3]}),
+    "rows": (am.Network.mlp([64, 280, 10]), "digits", am.MGD(eta=1e-3), {"chips": 2, "eval_samples": 20}),
+}  # fmt: skip
+
+
+def whole_and_parts(chip, data, rule, settings, trace="run.h5"):
+    """A run in one piece, and the same stopped twice, on other numbers of threads."""
+    settings = {"chips": 6, "seed": 5, "record_every": 60, "record": ("cost", "accuracy", "theta"), **settings}
+    if isinstance(rule, am.MGD) and rule.perturb != "nodes":
+        settings["record"] = (*settings["record"], "cost_ac")
+    whole = am.train(chip, data, rule, steps=STEPS, **settings)
+    am.train(chip, data, rule, steps=130, trace=trace, threads=2, **settings).close()
+    am.resume(trace, steps=400, threads=1).close()
+    return whole, am.resume(trace, steps=STEPS, threads=2)
+
+
+def assert_same_run(parts, whole, beside=()):
+    """All but the rows at the steps `beside`, at which one of them ended."""
+    for run in (parts, whole):
+        assert (run.step[:-1] < run.step[1:]).all()
+    mine, theirs = (~np.isin(run.step, beside) for run in (parts, whole))
+    assert parts.step[mine].tolist() == whole.step[theirs].tolist()
+    for name in whole.record:
+        assert_bits(parts.record[name][mine], whole.record[name][theirs], name)
+    for name in whole.probe:
+        assert_bits(parts.probe[name], whole.probe[name], f"probe {name}")
+    assert_bits(parts.theta, whole.theta, "theta")
+    assert parts.status == whole.status
+    for name in ("pulses", "conductances", "nu", "refreshes", "saturated", "own"):
+        if getattr(whole, name) is not None:
+            assert_bits(getattr(parts, name), getattr(whole, name), name)
+    for name in whole.chip_arrays:
+        assert_bits(parts.chip_arrays[name], whole.chip_arrays[name], name)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_run_in_parts_is_the_run_in_one(name):
+    whole, parts = whole_and_parts(*CASES[name])
+    assert_same_run(parts, whole, beside=[130, 400])
+    assert 130 in parts.step
+    assert 400 in parts.step
+    assert parts.extra["resumed"] == [130, 400]
+    assert parts.extra["step"] == STEPS
+
+
+def test_pictures_in_parts():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (40, 64), dtype=np.uint8), np.eye(3)[rng.integers(0, 3, 40)]
+    data, net = am.Dataset(x, y, image_shape=(8, 8), name="made"), pictures()
+    settings = {"chips": 1, "seed": 2, "record_every": 50}
+    whole = am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=300, **settings)
+    am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=101, trace="p.h5", **settings)
+    with pytest.raises(ConfigError, match=r"not found.*say where"):
+        am.resume("p.h5", steps=300)
+    assert_same_run(am.resume("p.h5", steps=300, data=data), whole, beside=[101])
+
+
+def test_a_run_with_a_start_of_its_own():
+    start = np.linspace(-1, 1, XOR.n_params)
+    whole = am.train(XOR, "parity", am.MGD(eta=0.3), steps=500, chips=3, theta0=start)
+    am.train(XOR, "parity", am.MGD(eta=0.3), steps=100, chips=3, theta0=start, trace="t.h5").close()
+    assert_bits(am.resume("t.h5", steps=500).theta, whole.theta, "theta")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on(number, often):
+    settings = {"steps": 400_000, "chips": 40, "seed": 1, "record_every": 1000, "probe_chips": [7], "probe_from": 1000,
+                "probe_until": 30_000}  # fmt: skip
+    whole = am.train(XOR, "parity", am.MGD(eta=0.1), **settings)
+    run = am.train(XOR, "parity", am.MGD(eta=0.1), trace="i.h5", progress=Stop(1_000_000, number), **settings)
+    assert run.status == "interrupted"
+    reached = run.extra["step"]
+    assert run.checkpoint().step == reached < 400_000
+    watch = Stop(None)
+    assert_same_run(am.resume("i.h5", progress=watch), whole)
+    assert watch.first >= 40 * reached  # the bar begins where the run was
+
+
+def test_a_run_in_memory_goes_on():
+    run = am.train(XOR, "parity", am.MGD(eta=0.3), steps=100, chips=3)
+    more = am.resume(run, steps=500)
+    assert_bits(more.theta, am.train(XOR, "parity", am.MGD(eta=0.3), steps=500, chips=3).theta, "theta")
+    assert run.extra["step"] == 100
+
+
+KILLED = """
+import sys
+from analogmgd import engine
+from analogmgd.cli import main
+engine.CHECKPOINT_SECONDS, engine.CHECKPOINT_SHARE = 0.02, 0
+sys.argv[0] = "analogmgd"
+main()
+"""
+RUN = ["parity", "--steps", "3e6", "--chips", "12", "--record-every", "2000", "--set", "rule.momentum=0.5"]
+
+
+def killed(words, name, seconds, at_work):
+    """Start a run, kill it so long after its start or (`at_work`) after its file appears; whether it was in time."""
+    before = os.stat(name).st_ino if os.path.exists(name) else None
+    process = subprocess.Popen([sys.executable, "-c", KILLED, *words, "--quiet"], stderr=subprocess.DEVNULL)
+    while at_work and process.poll() is None and (not os.path.exists(name) or os.stat(name).st_ino == before):
+        time.sleep(0.01)
+    try:
+        assert process.wait(timeout=seconds) == 0
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return True
+    return False
+
+
+def test_killed_runs_go_on():
+    """kill -9 at random instants, of the run and of what goes on with it: no bit is another in the end."""
+    whole = am.Trace(strict(done("train", *RUN, "--out", "whole.h5", "--json"))["trace"])
+    rng = np.random.default_rng(0)
+    words = ["train", *RUN, "--out", "k.h5"]
+    kills = 0
+    for trial in range(6):
+        kills += killed(words, "k.h5", 0.5 * rng.random() if trial % 3 else 2 * rng.random(), trial % 3)
+        if os.path.exists("k.h5"):
+            with Trace("k.h5") as trace:
+                assert trace.status_text in ("interrupted (writer gone)", "complete")
+                assert_bits(trace.cost, whole.cost[: trace.rows], "cost")
+                if trace.status == "complete":
+                    break
+            words = ["resume", "k.h5"]
+    if kills == 6:
+        assert not killed(words, "k.h5", 100, False)
+    assert kills >= 2
+    with Trace("k.h5") as trace:
+        assert_same_run(trace, whole)
+
+
+def damage(path, slot):
+    with h5py.File(path, "r+") as file:
+        text = file["checkpoint/text"][slot]
+        file["checkpoint/text"][slot] = text.replace(b"rows", b"rovs", 1)
+
+
+def test_one_of_two_checkpoints_is_enough(often):
+    steps = 300_000
+    am.train(XOR, "parity", am.MGD(eta=0.1), steps=steps, chips=20, record_every=1000, trace="c.h5").close()
+    with Trace("c.h5") as trace:
+        last = trace.checkpoint()
+        assert last.step == steps
+        assert last.sequence > 2
+    damage("c.h5", last.sequence % 2)
+    with Trace("c.h5") as trace:
+        before = trace.checkpoint()
+    assert before.sequence == last.sequence - 1
+    assert before.step < steps
+    assert am.resume("c.h5").status == "complete"
+    whole = am.train(XOR, "parity", am.MGD(eta=0.1), steps=steps, chips=20, record_every=1000)
+    assert_same_run(am.Trace("c.h5"), whole)
+    for slot in (0, 1):
+        damage("c.h5", slot)
+    with Trace("c.h5") as trace, pytest.raises(TraceError, match="no checkpoint is whole"):
+        trace.checkpoint()
+
+
+def test_pack_and_unpack():
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.zeros((2, 0)), np.array([[1], [2]], np.uint64)]
+    kept = Checkpoint(5, 2, 1, arrays, 1.5, tuple(range(3000)), 9)
+    state, text = pack(kept)
+    assert len(text) <= 4096
+    found = unpack(state, text)
+    for mine, theirs in zip(arrays, found.arrays, strict=True):
+        assert mine.dtype == theirs.dtype
+        assert_bits(theirs, mine, "state")
+    assert found.resumed == kept.resumed[-len(found.resumed) :]
+    state[3] ^= 1
+    with pytest.raises(ValueError, match="checksum of its state"):
+        unpack(state, text)
+
+
+def simple(path="s.h5", steps=200, **settings):
+    am.train(XOR, "parity", am.MGD(eta=0.3), steps=steps, chips=3, trace=path, force=True, **settings).close()
+    return path
+
+
+def test_what_is_refused():
+    simple()
+    for steps, text in ((None, "is complete"), (150, "goes on from there"), (-1, "must be"), ("x", "whole number")):
+        with pytest.raises(ConfigError, match=text):
+            am.resume("s.h5", steps=steps)
+    with pytest.raises(ConfigError, match="another checksum"):
+        am.resume("s.h5", steps=300, data="nist7x7")
+    with pytest.raises(TraceError, match="there is no trace"):
+        am.resume("no.h5")
+    with h5py.File("other.h5", "w") as file:
+        file["x"] = 1
+    with pytest.raises(TraceError, match="not a trace"):
+        am.resume("other.h5")
+    with pytest.raises(ConfigError, match="progress"):
+        am.resume("s.h5", steps=300, progress=7)
+    with h5py.File("s.h5", "r+") as file:
+        del file["checkpoint"]
+    with pytest.raises(TraceError, match="no checkpoint to go on from"):
+        am.resume("s.h5", steps=300)
+    assert not [name for name in os.listdir() if name.startswith(".")]
+
+
+def test_chips_that_have_all_diverged():
+    run = am.train(
+        am.Network.mlp([2, 2, 1], activation="linear"), "parity", am.MGD(eta=1e20), steps=300, chips=3, trace="d.h5"
+    )
+    assert run.status == "diverged"
+    run.close()
+    with pytest.raises(TraceError, match="no chip has finite parameters"):
+        am.resume("d.h5", steps=500)
+
+
+def test_a_file_that_is_being_written():
+    """By a process that is there: refused. By one of another host: only with force."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KILLED, "train", *RUN, "--steps", "1e9", "--out", "w.h5", "--quiet"],
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not os.path.exists("w.h5"):
+            time.sleep(0.05)
+            assert process.poll() is None
+        with pytest.raises(TraceError, match="is being written by process"):
+            am.resume("w.h5")
+        with pytest.raises(ConfigError, match="is being written by process"):
+            am.train(XOR, "parity", am.MGD(), steps=10, trace="w.h5", force=True)
+    finally:
+        process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+    with Trace("w.h5") as trace:
+        attributes = trace._store.attributes()
+        assert writer_alive(attributes, "w.h5") is False
+    process.wait()
+
+
+def test_the_same_file_twice_at_once():
+    fcntl = pytest.importorskip("fcntl")
+    simple()
+    with open(".s.h5.resume", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(TraceError, match="just being gone on with"):
+            am.resume("s.h5", steps=300)
+    assert am.resume("s.h5", steps=300).status == "complete"
+    assert not os.path.exists(".s.h5.resume")
+
+
+@pytest.mark.parametrize("where", ["_publish", "_put_checkpoint"])
+def test_a_disk_that_is_full(monkeypatch, where):
+    """While the new file is made: the old one is as it was. Later: it is good up to the last block."""
+    simple()
+    before = Path("s.h5").read_bytes()
+    real = h5py.Dataset.__setitem__
+    full = False
+
+    def write(self, index, value):
+        if full and self.name.startswith("/record" if where == "_publish" else "/checkpoint"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, index, value)
+
+    monkeypatch.setattr(h5py.Dataset, "__setitem__", write)
+    full = True
+    with pytest.raises(
+        TraceError, match=r"cannot go on with the trace 's\.h5': No space left on device; it is as it was"
+    ):
+        am.resume("s.h5", steps=300)
+    assert Path("s.h5").read_bytes() == before
+    assert os.listdir() == ["s.h5"]
+    full = False
+    assert am.resume("s.h5", steps=300).status == "complete"
+
+
+def test_a_full_disk_later(monkeypatch, often):
+    whole = am.train(XOR, "parity", am.MGD(eta=0.3), steps=300_000, chips=20, record_every=100)
+    monkeypatch.setattr(trace_file, "BLOCK_SECONDS", 0.0)
+    real, left = h5py.Dataset.__setitem__, 60
+
+    def write(self, index, value):
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(self, index, value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.Dataset, "__setitem__", write)
+        with pytest.raises(TraceError, match=r"cannot write the trace 'f\.h5': No space left"):
+            am.train(XOR, "parity", am.MGD(eta=0.3), steps=300_000, chips=20, record_every=100, trace="f.h5")
+    with Trace("f.h5") as trace:
+        assert trace.status == "interrupted"
+        assert_bits(trace.cost, whole.cost[: trace.rows], "cost")
+    assert_same_run(am.resume("f.h5"), whole)
+
+
+def test_a_cosine_is_over():
+    rule = am.MGD(eta=0.3, schedule="cosine")
+    am.train(XOR, "parity", rule, steps=200, chips=3, trace="c.h5").close()
+    with pytest.warns(AnalogMGDWarning, match="made for 200 steps"):
+        am.resume("c.h5", steps=300)
+
+
+def test_another_machine_is_said(monkeypatch):
+    simple()
+    resume = import_module("analogmgd.resume")
+    here = resume.environment
+    monkeypatch.setattr(resume, "environment", lambda threads: {**here(threads), "numba": "9.9"})
+    with pytest.warns(AnalogMGDWarning, match=r"numba .* now 9\.9: the last bits"):
+        am.resume("s.h5", steps=300)
+
+
+def test_the_command_line():
+    done("train", "parity", "--steps", 300, "--chips", 4, "--out", "a.h5")
+    refused = call("resume", "a.h5")
+    assert refused.exit_code == 2
+    assert "is complete" in refused.stderr
+    result = call("resume", "a.h5", "--steps", "1e3")
+    assert result.exit_code == 0
+    assert "from step 300 to 1000" in result.stderr
+    assert "1 000" in result.stdout
+    about = strict(done("resume", "a.h5", "--steps", 2000, "--json"))
+    assert about["summary"]["steps"] == 2000
+    assert about["config"]["run"]["steps"] == 2000
+    done("train", "parity", "--steps", 2000, "--chips", 4, "--out", "b.h5")
+    assert_bits(Trace("a.h5").theta, Trace("b.h5").theta, "theta")
+    for words in (["--steps", "x"], ["--data", "digits", "--steps", "3000"]):
+        refusal("resume", "a.h5", *words)
+    missing = call("resume", "none.h5")
+    assert missing.exit_code == 1
+    assert "there is no trace" in missing.stderr
