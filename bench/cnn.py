@@ -2,6 +2,7 @@
 
     python bench/cnn.py bench/recipes/fashion-cnn.toml [--minutes M | --steps N] [--seed 1 2 3] [--threads T]
                         [--add] [--compare] [--data-dir DIR] [--loaded] [--note TEXT] [-o DIR]
+    python bench/cnn.py bench/recipes/fashion-cnn.toml --paces 1 16 64 320 1280 --threads 1
 
 A recipe is a configuration of the package (docs/cnn.md); its cosine ends with the run, so --minutes and --steps change
 the schedule with the length. --minutes measures the pace for a few seconds first and takes as many steps as fit.
@@ -12,7 +13,7 @@ backpropagation beside it (NAME-backprop.toml), with the same seeds. Writes cnn_
 over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of the named step times would
 take, baselines counted, beside the time backpropagation took on this machine to the same accuracy. The clock on the
 wall includes the evaluations (a few per cent); `processor` is the time of all threads, on which other work on the
-machine (--loaded marks it) has less effect.
+machine (--loaded marks it) has less effect. --paces only prints steps a second of the processor with these tau_x.
 """
 
 from __future__ import annotations
@@ -66,16 +67,18 @@ def prepared(config: Config, data: Dataset, steps: int, seed: int) -> Plan:
     return Plan(settle(replace(config, run=run), data), data)
 
 
-def pace(config: Config, data: Dataset, threads: int) -> float:
-    """Steps per second of the clock on the wall."""
+def pace(config: Config, data: Dataset, threads: int, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Steps per second, of the clock on the wall or another."""
+    warm = Engine(prepared(config, data, 2, 0), RowPlan(2, 1), None, threads)
+    warm.run(lambda rows: None, lambda rows: None)  # compiles
     steps = 1000
     while True:
         plan = prepared(config, data, steps, 0)
         engine = Engine(plan, RowPlan(steps, 2 * steps), None, threads)
         engine.runners[0].row = 2  # nothing is evaluated
-        begun = time.perf_counter()
+        begun = clock()
         engine.run(lambda rows: None, lambda rows: None)
-        took = time.perf_counter() - begun
+        took = clock() - begun
         if took > PACE_SECONDS / 2:
             return steps / took
         steps = int(steps * min(10, 1.1 * PACE_SECONDS / took))
@@ -261,6 +264,7 @@ def run() -> None:
         "--minutes", type=positive(float, 1e-3), metavar="M", help="of a run, instead of the recipe's run.steps"
     )
     length.add_argument("--steps", type=positive(int, 1000), metavar="N")
+    length.add_argument("--paces", type=positive(int, 1), nargs="+", metavar="TAU_X")
     parser.add_argument("--seed", type=positive(int, 0), nargs="+", metavar="S", help="default: the recipe's run.seed")
     parser.add_argument("--threads", type=positive(int, 1), metavar="T")
     parser.add_argument("--add", action="store_true", help="keep the finished runs in the file of results")
@@ -274,6 +278,12 @@ def run() -> None:
     data = load_dataset(config.data["name"], data_dir=options.data_dir)
     threads, name = thread_count(options.threads), options.recipe.stem
     seeds = list(dict.fromkeys(options.seed or [config.run.seed]))
+    if options.paces:
+        for tau_x in options.paces:
+            rule = config.rule.replace(tau_x=tau_x)
+            rate = pace(replace(config, rule=rule), data, threads, time.process_time)
+            print(f"tau_x {tau_x}: {rate:.4g} steps per second of a processor")
+        return
     steps = options.steps or config.run.steps
     if options.minutes:
         steps = max(1000, round(60 * options.minutes * pace(config, data, threads)))
