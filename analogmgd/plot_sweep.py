@@ -41,8 +41,9 @@ def plot_sweep(sweep: SweepFile, path: str | os.PathLike[str], x: str | None = N
         raise ConfigError(f"{x} is not varied; varied are {', '.join(keys)}")
     numeric = [k for k in keys if sweep.column(k).dtype.kind in "fi"]
     x = x or max(numeric or keys, key=lambda k: len(np.unique(sweep.column(k))))
-    rest = [k for k in keys if k != x] if not sweep.points.zipped else []
+    rest = [k for k in keys if k != x and not follows(sweep, k, x)]
     lines = rest[0] if rest else None
+    more = [k for k in rest[1:] if not follows(sweep, k, x, rest[0])]
     what = [q for q in ("accuracy", "cost") if np.isfinite(sweep.values(f"final_{q}")).any()][:1] or ["accuracy"]
     panels: list[tuple[str, str, int]] = [("final", what[0], -1)]
     panels += [("time", str(t), k) for k, t in enumerate(sweep.targets)]
@@ -58,14 +59,19 @@ def plot_sweep(sweep: SweepFile, path: str | os.PathLike[str], x: str | None = N
             (draw_map if mapped else draw_lines)(ax, sweep, panel, x, lines)
         done = int((sweep.state == DONE).sum())
         about = f"{done} of {len(sweep.points)} points, {sweep.chips} chips each"
-        figure.suptitle(
-            about + (f"; other varied keys together: {', '.join(rest[1:])}" if rest[1:] else ""), fontsize=9
-        )
+        figure.suptitle(about + (f"; other varied keys together: {', '.join(more)}" if more else ""), fontsize=9)
         try:
             figure.savefig(path)
         except (OSError, ValueError) as error:
             raise ConfigError(f"cannot write the picture {os.fspath(path)!r}: {error}") from error
     return Path(path)
+
+
+def follows(sweep: SweepFile, key: str, *others: str) -> bool:
+    """Whether a key has one value wherever these others have theirs."""
+    columns = [np.unique(sweep.column(k), return_inverse=True)[1].ravel() for k in (*others, key)]
+    there = np.stack(columns, axis=1)
+    return len(np.unique(there, axis=0)) == len(np.unique(there[:, :-1], axis=0))
 
 
 def draw_lines(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, lines: str | None) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ class Sweep:
     def open(self, path: str, threads: int) -> SweepFile:
         """Its file, made now or found to be of this very sweep."""
         if not Path(path).exists():
-            created(path, self.points, self.chips, self.targets, self.at(0)[0].to_toml(), environment(threads))
+            about = {**environment(threads), "data_sha256": self._data()}
+            created(path, self.points, self.chips, self.targets, self.at(0)[0].to_toml(), about)
             return SweepFile(path, write=True)
         file = SweepFile(path, write=True)
         problem = self._differs(file)
@@ -112,6 +114,11 @@ class Sweep:
             )
         return file
 
+    def _data(self) -> list[str]:
+        """Checksums of the data of all points."""
+        varied = any(axis.key.startswith("data.") for axis in self.points.axes)
+        return sorted({self.at(n)[1].fingerprint() for n in (each_value(self.points) if varied else [0])})
+
     def _differs(self, file: SweepFile) -> str:
         def plain(points: Points) -> Any:
             return json.loads(json.dumps([[[a.key, a.values] for a in points.axes], points.zipped]))
@@ -120,6 +127,8 @@ class Sweep:
             return "it varies " + ", ".join(f"{a.key} ({len(a.values)} values)" for a in file.points.axes)
         if file.targets != self.targets:
             return f"its targets are {', '.join(map(str, file.targets)) or 'none'}"
+        if file.environment.get("data_sha256", self._data()) != self._data():
+            return "its data were others (another checksum)"
         mine, other = self.at(0)[0].to_tables(), Config.from_toml(file.config).to_tables()
         for table in {*mine, *other}:
             for key in {*mine.get(table, {}), *other.get(table, {})}:
@@ -218,6 +227,8 @@ def described(point: Point) -> str:
 def paced(sweep: Sweep, threads: int, seconds: float = 1.0) -> float:
     """Seconds the whole sweep would take, by the pace of its first point."""
     config, data = sweep.at(0)
+    few = replace(config, run=config.run.replace(steps=min(2, config.run.steps), record_every=1))
+    measured(few, data, (), 1, lambda chip_steps: None)  # compiles
     began, done = time.perf_counter(), 0
 
     def count(chip_steps: int) -> None:

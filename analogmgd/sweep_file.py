@@ -6,6 +6,7 @@ program opens, with every point whose state says so complete.
 
     /            attrs: format = "analogmgd-sweep", format_version, analogmgd_version, created_utc, config (TOML of the
                  first point), sweep (JSON: axes, zipped, targets, chips), environment (JSON)
+                 the environment also has the checksum of the data
     /points/state          (points,)   0 to do, 1 done, 2 failed
     /points/error          (points,)   why it failed
     /points/KEY            (points,)   value of each key that is varied: numbers, or texts
@@ -158,6 +159,7 @@ class SweepFile:
         self.targets = tuple(Target(*t) for t in about["targets"])
         self.chips = int(about["chips"])
         self.config = str(self.file.attrs["config"])
+        self.environment: dict[str, Any] = json.loads(self.file.attrs.get("environment", "{}"))
 
     def __enter__(self) -> SweepFile:
         return self

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -17,8 +19,8 @@ from scipy import stats
 import analogmgd as am
 from analogmgd.cli.resolve import Source, overlay
 from analogmgd.errors import ConfigError
-from analogmgd.plot_sweep import plot_sweep
-from analogmgd.sweep import Sweep, each_value
+from analogmgd.plot_sweep import follows, plot_sweep
+from analogmgd.sweep import Sweep, each_value, paced
 from analogmgd.sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
 from analogmgd.sweep_point import Target
 from analogmgd.sweep_statistics import interval_of_median, share, spread, time_to_target
@@ -218,6 +220,37 @@ def test_another_sweep_is_refused(tmp_path):
         sweep_of(points).run(str(run))
 
 
+def test_other_data_are_refused(tmp_path, monkeypatch):
+    """A file of data that has changed while a sweep was stopped."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, 3)), np.eye(2)[rng.integers(0, 2, 20)]
+    np.savez("own.npz", x_train=x, y_train=y)
+    words = ["sweep", "own.npz", "--network", "3-2-2", "--vary", "rule.eta=0.1,0.2", "--steps", 50, "--chips", 2]
+    words += ["-o", "a.h5", "--quiet"]
+    done(*words)
+    done(*words)
+    np.savez("own.npz", x_train=x + 1e-3, y_train=y)
+    assert "its data were others" in refusal(*words)
+
+
+def test_an_estimate_is_not_of_compiling(monkeypatch):
+    """Few steps first, whose time does not count."""
+    module = import_module("analogmgd.sweep")
+    run = []
+
+    def measured(config, data, targets, threads, tick):
+        run.append(config.run.steps)
+        tick(1000)
+
+    clock = iter([5.0, 6.0, 7.0, 8.0])
+    monkeypatch.setattr(module, "measured", measured)
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    whole = sweep_of(grid([Axis.read("rule.eta=0.1,0.2")]))
+    assert paced(whole, 1, 100.0) == whole.chip_steps / (1000 / 2.0)
+    assert run == [2, 3000]
+
+
 # ---------------------------------------------------------------- statistics
 
 
@@ -374,3 +407,20 @@ def test_figures(axes, tmp_path):
         assert plot_sweep(file, tmp_path / "s.png").stat().st_size > 5000
         with pytest.raises(ConfigError, match=r"rule\.clip is not varied"):
             plot_sweep(file, tmp_path / "t.png", "rule.clip")
+
+
+def test_keys_that_go_along_are_no_lines(tmp_path):
+    """Of a list of points: what has one value at every x is no line; what has several is, and is not pooled."""
+    path = str(tmp_path / "s.h5")
+    points = [{"rule.eta": e, "rule.tau_x": t, "rule.amplitude": e / 10} for e in (0.1, 0.2) for t in (1, 3)]
+    sweep_of(listed(points), targets=[]).run(path, threads=1)
+    with SweepFile(path) as sweep:
+        assert follows(sweep, "rule.amplitude", "rule.eta")
+        assert not follows(sweep, "rule.tau_x", "rule.eta")
+        assert follows(sweep, "rule.amplitude", "rule.tau_x", "rule.eta")
+        drawn, module = [], import_module("analogmgd.plot_sweep")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(module, "draw_lines", lambda ax, sweep, panel, x, lines: drawn.append((x, lines)))
+            plot_sweep(sweep, tmp_path / "s.png", x="rule.eta")
+            plot_sweep(sweep, tmp_path / "s.png", x="rule.tau_x")
+    assert drawn == [("rule.eta", "rule.tau_x"), ("rule.tau_x", "rule.eta")]
