@@ -386,6 +386,17 @@ def test_bad_input(words, said, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_bad_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for text, said in (("sweep = 3", "sweep = 3: must be a table"), ('sweep.zip = "no"', "must be true or false")):
+        (tmp_path / "run.toml").write_text(f'data.name = "parity"\n{text}\n')
+        assert said in refusal("sweep", "run.toml", *(["-o", "s.h5"] if "zip" in text else ["--vary", "rule.eta=1"]))
+    (tmp_path / "notes.txt").write_text("mine")
+    words = ["--vary", "rule.eta=0.1", "--steps", 50, "--chips", 2, "-o", "notes.txt", "--force"]
+    assert "is not a sweep" in refusal("sweep", "parity", *words)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 # ---------------------------------------------------------------- figures
 
 

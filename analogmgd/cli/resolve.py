@@ -109,7 +109,10 @@ class Source:
 
     def __init__(self, source: str, sweeps: bool = False) -> None:
         self._tables, self._toml = read_source(source, sweeps)
-        self.sweep = dict(self._tables.pop("sweep", {}))
+        sweep = self._tables.pop("sweep", {})
+        if not isinstance(sweep, Mapping):
+            raise ConfigError(f"sweep = {sweep!r}: must be a table")
+        self.sweep = dict(sweep)
         self._data: dict[str, tuple[Dataset, dict[str, Any]]] = {}
 
     def config(self, given: Tables) -> tuple[Config, Dataset]:

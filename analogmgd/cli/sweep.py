@@ -93,7 +93,7 @@ def sweep(
         raise ConfigError(
             f"{len(points)} points would take about {duration(paced(whole, here))}: give --yes to run them"
         )
-    path = out_path(out, source)
+    path = out_path(out, source, force)
     with pool_of(threads, scheduler, workers) as pool:
         if force:
             path.unlink(missing_ok=True)
@@ -126,7 +126,10 @@ def points_of(table: dict[str, Any], vary: tuple[str, ...], zipped: bool) -> Any
     axes = table.get("vary", {})
     if not isinstance(axes, dict):
         raise ConfigError(f"sweep.vary = {axes!r}: must be a table of lists")
-    return grid([Axis.made(key, values) for key, values in flat(axes).items()], zipped or bool(table.get("zip")))
+    together = table.get("zip", False)
+    if not isinstance(together, bool):
+        raise ConfigError(f"sweep.zip = {together!r}: must be true or false")
+    return grid([Axis.made(key, values) for key, values in flat(axes).items()], zipped or together)
 
 
 def check_keys(keys: list[str], given: dict[str, Any]) -> None:
@@ -158,9 +161,11 @@ def targets_of(source: Any, given: dict[str, Any], asked: tuple[str, ...]) -> tu
     return tuple(Target.read(one) for one in TARGETS.get(data.name, USUAL_TARGETS))
 
 
-def out_path(out: str, source: str) -> Path:
+def out_path(out: str, source: str, force: bool) -> Path:
     """Where the file may be made, gone on with, or replaced."""
     from pathlib import Path
+
+    from .traces import is_sweep
 
     path = Path(out)
     if path.exists() and os.path.exists(source) and os.path.samefile(source, out):
@@ -169,6 +174,8 @@ def out_path(out: str, source: str) -> Path:
         raise ConfigError(f"cannot create {out!r}: its directory does not exist")
     if path.is_dir():
         raise ConfigError(f"cannot create {out!r}: it is a directory")
+    if force and path.exists() and not is_sweep(out):
+        raise ConfigError(f"{out!r} is not a sweep: --force does not replace it")
     return path
 
 
