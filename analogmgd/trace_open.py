@@ -7,7 +7,8 @@ import os
 import re
 import socket
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import h5py  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
@@ -57,6 +58,40 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):
         return None
+
+
+def locked(handle: int) -> bool:
+    """Keep a file for this process until it closes the handle; False if another has it, or there are no locks here."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except (ImportError, OSError):
+        return False
+
+
+@contextlib.contextmanager
+def part_of(target: str) -> Iterator[BinaryIO]:
+    """A new file, to be moved to a place in the same folder; removed if it was not.
+
+    Those that processes left that were killed meanwhile are removed first: nobody holds their locks.
+    """
+    folder, name = os.path.split(target)
+    for other in os.listdir(folder):
+        found = re.fullmatch(re.escape(f".{name}.") + r"(\d+)\.part", other)
+        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+            with contextlib.suppress(OSError), open(os.path.join(folder, other), "r+b") as file:
+                if locked(file.fileno()):
+                    os.unlink(file.name)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    with open(part, "xb") as file:
+        try:
+            locked(file.fileno())
+            yield file
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
 
 
 class OpenFile:
