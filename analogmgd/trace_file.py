@@ -191,17 +191,18 @@ class FileWriter(TraceWriter):
                     os.replace(file.name, target)
                     DROPPED.discard(target)
                 except BaseException:
-                    drop_file(self._file)
+                    if not self.closed:  # twice would end the process
+                        drop_file(self._file)
                     if not os.path.exists(file.name):  # it is there already, and Ctrl-C came
                         DROPPED.add(target)
                     raise
-        except TraceError as error:
-            if self.error is None:  # the old file cannot be read
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, TraceError) and self.error is None:  # the old file cannot be read
                 raise
             why = one_line(error.__cause__ or error)
-            raise TraceError(f"cannot go on with the trace {self.path!r}: {why}; it is as it was") from error
-        except (OSError, RuntimeError) as error:
-            raise ConfigError(f"cannot create the trace {self.path!r}: {one_line(error)}") from error
+            if before:
+                raise TraceError(f"cannot go on with the trace {self.path!r}: {why}; it is as it was") from error
+            raise ConfigError(f"cannot create the trace {self.path!r}: {why}") from error
 
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None:
         buffers = self._buffers[group]

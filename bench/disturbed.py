@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -81,6 +82,7 @@ def _program(words: list[str], seconds: float | None, log: str) -> None:
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     for stream in (1, 2):
         os.dup2(out, stream)
+    faulthandler.enable()
     from analogmgd import engine, trace_file
     from analogmgd.cli import main
 

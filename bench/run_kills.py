@@ -46,7 +46,7 @@ EARLY = 0.2  # share of kills that come so soon that the file may not be there
 
 
 def check(path: str, whole: Contents) -> int | None:
-    """Read what a killed process left; the step of the checkpoint, None if there is no file."""
+    """Read what a killed process left; the step of the checkpoint, -1 if all was done, None if there is no file."""
     if inode(path) is None:
         return None
     with am.Trace(path) as trace:
@@ -54,7 +54,7 @@ def check(path: str, whole: Contents) -> int | None:
             raise SystemExit(f"a killed run has status {trace.status_text}")
         if wrong := wrong_rows(trace, whole):
             raise SystemExit(f"after a kill, {', '.join(wrong)} are not those of the undisturbed run")
-        step = trace.checkpoint().step
+        step = trace.checkpoint().step if trace.status != "complete" else -1
     with h5py.File(path, "r", swmr=True, locking=False) as file:
         steps = file["record/step"][:]
         if not (np.diff(steps[steps >= 0]) > 0).all():
@@ -106,6 +106,9 @@ def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> 
             finished = not kill(again, seconds, 1 + count["starts"] % 2, (0.4 if often else 0.9) * took, random)
             count["starts"] += 1
             step = check("k.h5", whole)
+            if step == -1:
+                count["killed after its end"] += not finished
+                finished = True
             if finished:
                 continue
             if step is None:
@@ -140,7 +143,7 @@ def takeovers(kills: int, random: np.random.Generator) -> Counter[str]:
                     if trace.rows > 0.6 * len(whole["record/step"]):
                         process.kill()
         process.join()
-        if check("base.h5", whole) and process.exitcode == -9:
+        if (check("base.h5", whole) or 0) > 0 and process.exitcode == -9:
             break
     count: Counter[str] = Counter()
     took = 0.0
@@ -163,7 +166,8 @@ def takeovers(kills: int, random: np.random.Generator) -> Counter[str]:
             continue
         process.kill()
         process.join()
-        check("k.h5", whole)
+        if check("k.h5", whole) == -1:
+            continue
         count["kills"] += 1
         count["before the new file was in its place" if at_work else "just after"] += 1
         if count["kills"] % 5 == 0 or count["kills"] == kills:
