@@ -295,4 +295,6 @@ class FileWriter(TraceWriter):
     def _trace(self) -> Trace:
         from analogmgd.trace import Trace  # here, because trace imports this module
 
+        if not os.path.exists(self.path or ""):
+            raise TraceError(f"the trace {self.path!r} is not there any more, where it was written to its end")
         return Trace(self.path or "")

@@ -116,13 +116,16 @@ def test_a_run_in_parts_is_the_run_in_one(name):
     assert parts.extra["step"] == STEPS
 
 
-def test_pictures_in_parts():
+@pytest.mark.parametrize(("tau_theta", "kernels"), [(4, "ensemble"), (64, "columns")])
+def test_pictures_in_parts(tau_theta, kernels):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 64), dtype=np.uint8), np.eye(3)[rng.integers(0, 3, 40)]
     data, net = am.Dataset(x, y, image_shape=(8, 8), name="made"), pictures()
+    rule = am.MGD(eta=0.01, tau_theta=tau_theta)
     settings = {"chips": 1, "seed": 2, "record_every": 50}
-    whole = am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=300, **settings)
-    am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=101, trace="p.h5", **settings)
+    whole = am.train(net, data, rule, steps=300, **settings)
+    assert whole.environment["kernels"] == kernels
+    am.train(net, data, rule, steps=101, trace="p.h5", **settings)
     with pytest.raises(ConfigError, match=r"not found.*say where"):
         am.resume("p.h5", steps=300)
     assert_same_run(am.resume("p.h5", steps=300, data=data), whole, beside=[101])
@@ -444,6 +447,23 @@ def test_a_disk_that_is_full(monkeypatch, where):
     assert am.resume("s.h5", steps=300).status == "complete"
 
 
+def test_a_file_that_cannot_be_closed_is_dropped_once(monkeypatch):
+    """HDF5 ends the process if it is told to close a file again that it could not close."""
+    simple()
+    dropped = []
+
+    def write(self, index, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.Dataset, "__setitem__", write)
+        patch.setattr(trace_file, "drop_file", lambda file: dropped.append(file) or file.close())
+        with pytest.raises(TraceError, match="it is as it was"):
+            am.resume("s.h5", steps=300)
+    assert len(dropped) == 1
+    assert am.resume("s.h5", steps=300).status == "complete"
+
+
 def test_a_full_disk_later(monkeypatch, often):
     whole = am.train(XOR, "parity", am.MGD(eta=0.3), steps=300_000, chips=20, record_every=100)
     monkeypatch.setattr(trace_file, "BLOCK_SECONDS", 0.0)
@@ -464,6 +484,15 @@ def test_a_full_disk_later(monkeypatch, often):
         assert trace.status == "interrupted"
         assert_bits(trace.cost, whole.cost[: trace.rows], "cost")
     assert_same_run(am.resume("f.h5"), whole)
+
+
+def test_a_file_that_was_taken_away():
+    class Away(Stop):
+        def start(self, plan):
+            os.unlink("g.h5")
+
+    with pytest.raises(TraceError, match=r"'g\.h5' is not there any more"):
+        am.train(XOR, "parity", am.MGD(eta=0.3), steps=100, chips=3, trace="g.h5", progress=Away(None))
 
 
 def test_a_cosine_is_over():
