@@ -188,6 +188,7 @@ class FileWriter(TraceWriter):
                     if before:
                         self.take_over(*before)
                     self._file.flush()
+                    file.close()  # with it its lock, which readers would meet
                     os.replace(file.name, target)
                     DROPPED.discard(target)
                 except BaseException:
@@ -276,10 +277,8 @@ class FileWriter(TraceWriter):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))
             self.closed = True
-        kept = self._state["record"][0]
-        self.error = TraceError(
-            f"cannot write the trace {self.path!r}: {one_line(error)}; its first {kept} rows are kept"
-        )
+        kept = f"its first {self._state['record'][0]} rows are kept"
+        self.error = TraceError(f"cannot write the trace {self.path!r}: {one_line(error)}; {kept}")
         raise self.error from error
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:

@@ -54,7 +54,7 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
         if process.status() == psutil.STATUS_ZOMBIE:  # dead, only its parent has not asked for it yet
             return False
         return abs(process.create_time() - float(attributes["writer_started"])) < 1.0
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):
         return None
@@ -150,6 +150,11 @@ class OpenFile:
                 if superblock(self.path) == block or trial == OPEN_TRIES - 1:
                     raise
             time.sleep(0.002 * trial)  # its writer has closed it or opened it meanwhile
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that was opened; another may have taken its place."""
+        return os.fstat(self.file.id.get_vfd_handle() if self._view is None else self._view.fileno()).st_size
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

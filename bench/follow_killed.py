@@ -31,7 +31,6 @@ from disturbed import (
     done,
     inode,
     prepare,
-    remove,
     run_words,
     start,
     wrong_rows,
@@ -107,6 +106,7 @@ def follow(how: str, whole_path: str, report: str) -> None:
         count["looks that showed more rows"] += seen > rows
         count["looks that showed fewer, gone on with from a checkpoint"] += seen < rows
         rows = seen
+        time.sleep(0.002)
     Path(report).write_text(json.dumps({**count, "faults": faults}))
 
 
@@ -118,7 +118,7 @@ def main() -> None:
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
     words = run_words(KIND, KIND.steps)
-    kills, runs = 0, 0
+    kills, runs, going = 0, 0, False
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         took = done([*words, "-o", "whole.h5"], OFTEN)
@@ -129,7 +129,8 @@ def main() -> None:
             reader.start()
         while kills < options.kills or runs == 0:
             before = inode("k.h5")
-            process = start(["resume", "k.h5"] if before else [*words, "-o", "k.h5"], OFTEN, "log")
+            again = ["resume", "k.h5"] if going else [*words, "-o", "k.h5", "--force"]
+            process = start(again, OFTEN, "log")
             while process.is_alive() and inode("k.h5") in (None, before):
                 time.sleep(0.002)
             process.join(0.6 * took * random.random() if kills < options.kills else None)
@@ -137,12 +138,11 @@ def main() -> None:
                 process.kill()
             process.join()
             if process.exitcode == -9:
-                kills += 1
+                kills, going = kills + 1, inode("k.h5") not in (None, before) or going
             elif process.exitcode == 0:
                 if wrong := differences("k.h5", whole):
                     raise SystemExit(f"in the end, {', '.join(wrong)} are not those of the undisturbed run")
-                runs += 1
-                remove("k.h5")
+                runs, going = runs + 1, False
             else:
                 raise SystemExit(f"exit code {process.exitcode}: {Path('log').read_text()}")
         Path("stop").touch()

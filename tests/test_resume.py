@@ -495,6 +495,30 @@ def test_a_file_that_was_taken_away():
         am.train(XOR, "parity", am.MGD(eta=0.3), steps=100, chips=3, trace="g.h5", progress=Away(None))
 
 
+def test_a_reader_keeps_to_the_file_it_opened():
+    """Not to the sizes of another that has taken its place."""
+    with Trace(simple()) as trace:
+        os.unlink("s.h5")
+        assert trace.checkpoint().step == 200
+        assert writer_alive(trace._store.attributes(), "s.h5") is False
+
+
+def test_a_new_file_is_not_locked(monkeypatch):
+    """From the moment it is there: h5py asks for a lock where it reads."""
+    fcntl = pytest.importorskip("fcntl")
+    real, seen = os.replace, []
+
+    def replace(old, new):
+        real(old, new)
+        with open(new, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            seen.append(new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    simple()
+    assert len(seen) == 1
+
+
 def test_a_cosine_is_over():
     rule = am.MGD(eta=0.3, schedule="cosine")
     am.train(XOR, "parity", rule, steps=200, chips=3, trace="c.h5").close()
