@@ -5,6 +5,7 @@ No result depends on the number of threads, on how chips are put into blocks, or
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import operator
@@ -201,6 +202,7 @@ class Engine:
         self.runners = [Runner(block, rows, self.stop, pace) for block in make_blocks(plan, theta0, threads, lanes)]
         self.steps_done = 0  # chip-steps, those before a stop included
         self.first_row = 0
+        self.cut_short = False  # by a second Ctrl-C: rows of steps that are done may be missing
 
     @property
     def theta(self) -> np.ndarray:
@@ -209,9 +211,9 @@ class Engine:
 
     @property
     def step(self) -> int | None:
-        """Steps done, if by all chips as many."""
+        """Steps done, if by all chips as many, and if all rows up to there were handed on."""
         done = {r.block.n for r in self.runners}
-        return done.pop() if len(done) == 1 else None
+        return done.pop() if len(done) == 1 and not self.cut_short else None
 
     def state(self) -> list[np.ndarray]:
         """What the run is to be gone on with, first axis chips; it does not depend on blocks and threads."""
@@ -254,21 +256,24 @@ class Engine:
         on_probe: Callable[[Rows], None],
         on_tick: Callable[[int, Rows], Any] = lambda steps, row: None,
         on_checkpoint: Callable[[], Any] | None = None,
+        interrupts: Interrupts | None = None,
     ) -> str:
         """Do all steps; returns "complete", "interrupted" (Ctrl-C) or "diverged" (no chip is left that is finite).
 
         on_rows gets one whole row at a time in order, on_probe the probes likewise, on_tick the chip-steps done and
         the latest row, several times a second; on_checkpoint is called every few seconds, when all chips have done as
-        many steps and all rows up to there have been handed on. All are called in this thread.
+        many steps and all rows up to there have been handed on. All are called in this thread. interrupts: those of the
+        caller, who has entered them.
         """
         merger = RowMerger(self.plan, self.rows, len(self.runners), on_rows, self.first_row)
         probes = ProbeMerger([len(r.block.probe_lane) for r in self.runners], on_probe)
         status = "complete"
-        with Interrupts() as interrupts, ThreadPoolExecutor(self.threads, "analogmgd") as pool:
+        own = Interrupts() if interrupts is None else contextlib.nullcontext(interrupts)
+        with own as stops, ThreadPoolExecutor(self.threads, "analogmgd") as pool:
             due = time.perf_counter() + CHECKPOINT_SECONDS if on_checkpoint else math.inf
 
             def ended() -> bool:
-                return interrupts.count > 0 or merger.hopeless
+                return stops.count > 0 or merger.hopeless
 
             def pause() -> bool:
                 return ended() or time.perf_counter() > due
@@ -279,17 +284,19 @@ class Engine:
                     if on_checkpoint and not (ended() or self.done):
                         self._align(max(r.block.n for r in self.runners))
                         self._drive(pool, merger, probes, on_tick, lambda: False)
+                        if self.done:
+                            break
                         begun = time.perf_counter()
                         on_checkpoint()
                         now = time.perf_counter()
                         due = now + max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * (now - begun))
                         self._align(self.rows.steps)
                 if ended():
-                    status = "interrupted" if interrupts.count else "diverged"
+                    status = "interrupted" if stops.count else "diverged"
                     self._align(max(r.block.n for r in self.runners))
                     self._drive(pool, merger, probes, on_tick, lambda: False)
             except KeyboardInterrupt:  # the second Ctrl-C: at once
-                status = "interrupted"
+                status, self.cut_short = "interrupted", True
             finally:
                 self.stop.set()
         return status

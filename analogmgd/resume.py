@@ -51,6 +51,8 @@ def taking_over(path: str) -> Iterator[None]:
             raise TraceError(f"the trace {path!r} is just being gone on with by another process") from None
         except OSError:  # a file system without locks
             pass
+        if not os.path.exists(lock) or os.stat(lock).st_ino != os.fstat(handle).st_ino:  # its owner has just ended
+            raise TraceError(f"the trace {path!r} is just being gone on with by another process")
         try:
             yield
         finally:
@@ -82,7 +84,8 @@ def extended(trace: Trace, checkpoint: Checkpoint, steps: Any) -> Config:
     if steps is not None:
         config = replace(config, run=config.run.replace(steps=steps))
     steps, done = config.run.steps, checkpoint.step
-    if steps <= done:
+    over = trace.status in ("complete", "diverged")  # else, at its last step, it is only to be ended
+    if steps < done or (steps == done and over):
         what = "is complete" if steps == done else "goes on from there"
         raise ConfigError(f"steps = {steps}: the trace has {done} steps and {what}: give more steps than that")
     dt = config.rule.dt if isinstance(config.rule, MGD) else 1.0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .data import Dataset
-from .engine import Engine
+from .engine import Engine, Interrupts
 from .merge import RowPlan
 from .plan import Plan
 from .trace import Trace, TraceHeader
@@ -132,26 +132,27 @@ def carry_out(engine: Engine, writer: TraceWriter, progress: Progress | None, wa
             writer.checkpoint(engine.step, engine.state(), wall())
 
     try:
-        if progress:
-            progress.start(plan)
-        tick = progress.tick if progress else lambda steps, row: None
-        periodically = checkpoint if writer.path is not None else None
-        status = engine.run(writer.append, writer.append_probe, tick, periodically)
-        took = time.perf_counter() - began
-        checkpoint()
+        with Interrupts() as interrupts:  # to the end, so that the first Ctrl-C cannot leave it half written
+            if progress:
+                progress.start(plan)
+            tick = progress.tick if progress else lambda steps, row: None
+            periodically = checkpoint if writer.path is not None else None
+            status = engine.run(writer.append, writer.append_probe, tick, periodically, interrupts)
+            took = time.perf_counter() - began
+            checkpoint()
+            last = writer.last_step if status == "diverged" else max(r.block.n for r in engine.runners)
+            bad = engine.lost(last)
+            if bad and status == "complete":
+                status = "diverged"
+            counts = engine.counts
+            rate = (engine.steps_done - done_before) / took
+            extra: dict[str, Any] = {"wall_seconds": wall_before + took, "chip_steps_per_s": rate, "step": last}
+            if writer.resumed:
+                extra["resumed"] = writer.resumed[-NAMED:]
+            return writer.finish(status, engine.theta, bad, extra | spent(plan, last, counts), counts)
     except BaseException:
         writer.abort()
         raise
     finally:
         if progress:
             progress.stop()
-    last = writer.last_step if status == "diverged" else max(r.block.n for r in engine.runners)
-    bad = engine.lost(last)
-    if bad and status == "complete":
-        status = "diverged"
-    counts = engine.counts
-    rate = (engine.steps_done - done_before) / took
-    extra: dict[str, Any] = {"wall_seconds": wall_before + took, "chip_steps_per_s": rate, "step": last}
-    if writer.resumed:
-        extra["resumed"] = writer.resumed[-NAMED:]
-    return writer.finish(status, engine.theta, bad, extra | spent(plan, last, counts), counts)

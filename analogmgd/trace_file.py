@@ -46,7 +46,7 @@ from analogmgd.errors import ConfigError, TraceError
 from analogmgd.trace_checkpoint import Checkpoint
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal
 from analogmgd.trace_memory import Store, TraceWriter
-from analogmgd.trace_open import DROPPED, one_line, writer_alive, writer_identity
+from analogmgd.trace_open import DROPPED, one_line, part_of, writer_alive, writer_identity
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, check_fits, layout
 
@@ -168,42 +168,42 @@ class FileWriter(TraceWriter):
         check_target(self.path, force or before is not None)
         check_fits(header, self.path)
         target = os.path.realpath(self.path)
-        folder, name = os.path.split(target)
-        part = os.path.join(folder, f".{name}.{os.getpid()}.part")
         self._buffers: dict[str, dict[str, Array]] = {"record": {}, "probe": {}}
         self._state = {"record": (0, 0), "probe": (0, 0)}  # rows in the file, rows in the buffer
         self._written = time.monotonic()
         try:
-            with open(part, "xb") as file:
+            with part_of(target) as file:
                 identity = writer_identity(os.fstat(file.fileno()).st_ino)
                 file.write(file_image(header, {**attributes, **identity}))
-            self._file = h5py.File(h5f.open(os.fsencode(part), h5f.ACC_RDWR, fapl=file_access()))
-            try:
-                # held open: an object that is closed when the disk is full leaves HDF5 in pieces
-                self._sets = {path: self._file[path] for path in self.datasets}
-                fixed = fixed_arrays(header)
-                for path, spec in self.datasets.items():
-                    if spec.expected is None and spec.row_bytes > IMAGE_BYTES:
-                        self._sets[path][...] = fixed[path]
-                self._file.swmr_mode = True
-                if before:
-                    self.take_over(*before)
-                self._file.flush()
-                os.replace(part, target)
-            except BaseException:
-                drop_file(self._file)
-                raise
-        except TraceError as error:
-            if self.error is None:  # the old file cannot be read
+                file.flush()
+                self._file = h5py.File(h5f.open(os.fsencode(file.name), h5f.ACC_RDWR, fapl=file_access()))
+                try:
+                    # held open: an object that is closed when the disk is full leaves HDF5 in pieces
+                    self._sets = {path: self._file[path] for path in self.datasets}
+                    fixed = fixed_arrays(header)
+                    for path, spec in self.datasets.items():
+                        if spec.expected is None and spec.row_bytes > IMAGE_BYTES:
+                            self._sets[path][...] = fixed[path]
+                    self._file.swmr_mode = True
+                    if before:
+                        self.take_over(*before)
+                    self._file.flush()
+                    file.close()  # with it its lock, which readers would meet
+                    os.replace(file.name, target)
+                    DROPPED.discard(target)
+                except BaseException:
+                    if not self.closed:  # twice would end the process
+                        drop_file(self._file)
+                    if not os.path.exists(file.name):  # it is there already, and Ctrl-C came
+                        DROPPED.add(target)
+                    raise
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, TraceError) and self.error is None:  # the old file cannot be read
                 raise
             why = one_line(error.__cause__ or error)
-            raise TraceError(f"cannot go on with the trace {self.path!r}: {why}; it is as it was") from error
-        except (OSError, RuntimeError) as error:
-            raise ConfigError(f"cannot create the trace {self.path!r}: {one_line(error)}") from error
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
-        DROPPED.discard(target)
+            if before:
+                raise TraceError(f"cannot go on with the trace {self.path!r}: {why}; it is as it was") from error
+            raise ConfigError(f"cannot create the trace {self.path!r}: {why}") from error
 
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None:
         buffers = self._buffers[group]
@@ -277,10 +277,8 @@ class FileWriter(TraceWriter):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))
             self.closed = True
-        kept = self._state["record"][0]
-        self.error = TraceError(
-            f"cannot write the trace {self.path!r}: {one_line(error)}; its first {kept} rows are kept"
-        )
+        kept = f"its first {self._state['record'][0]} rows are kept"
+        self.error = TraceError(f"cannot write the trace {self.path!r}: {one_line(error)}; {kept}")
         raise self.error from error
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
@@ -296,4 +294,6 @@ class FileWriter(TraceWriter):
     def _trace(self) -> Trace:
         from analogmgd.trace import Trace  # here, because trace imports this module
 
+        if not os.path.exists(self.path or ""):
+            raise TraceError(f"the trace {self.path!r} is not there any more, where it was written to its end")
         return Trace(self.path or "")

@@ -7,7 +7,8 @@ import os
 import re
 import socket
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
 import h5py  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
@@ -53,10 +54,44 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
         if process.status() == psutil.STATUS_ZOMBIE:  # dead, only its parent has not asked for it yet
             return False
         return abs(process.create_time() - float(attributes["writer_started"])) < 1.0
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, FileNotFoundError):
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):
         return None
+
+
+def locked(handle: int) -> bool:
+    """Keep a file for this process until it closes the handle; False if another has it, or there are no locks here."""
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except (ImportError, OSError):
+        return False
+
+
+@contextlib.contextmanager
+def part_of(target: str) -> Iterator[BinaryIO]:
+    """A new file, to be moved to a place in the same folder; removed if it was not.
+
+    Those that processes left that were killed meanwhile are removed first: nobody holds their locks.
+    """
+    folder, name = os.path.split(target)
+    for other in os.listdir(folder):
+        found = re.fullmatch(re.escape(f".{name}.") + r"(\d+)\.part", other)
+        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
+            with contextlib.suppress(OSError), open(os.path.join(folder, other), "r+b") as file:
+                if locked(file.fileno()):
+                    os.unlink(file.name)
+    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
+    with open(part, "xb") as file:
+        try:
+            locked(file.fileno())
+            yield file
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
 
 
 class OpenFile:
@@ -115,6 +150,11 @@ class OpenFile:
                 if superblock(self.path) == block or trial == OPEN_TRIES - 1:
                     raise
             time.sleep(0.002 * trial)  # its writer has closed it or opened it meanwhile
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file that was opened; another may have taken its place."""
+        return os.fstat(self.file.id.get_vfd_handle() if self._view is None else self._view.fileno()).st_size
 
     def close(self) -> None:
         with contextlib.suppress(Exception):

@@ -148,7 +148,7 @@ class FileStore:
         """Refuse sizes that the file cannot hold before memory is taken for them."""
         if dataset.id.get_create_plist().get_nfilters():
             return  # packed by another program: its size says nothing
-        claimed, size = math.prod(shape) * dataset.dtype.itemsize, os.stat(self._name).st_size
+        claimed, size = math.prod(shape) * dataset.dtype.itemsize, self._handle.size
         stored = min(dataset.id.get_storage_size(), size)
         if dataset.chunks is None and stored:
             stored = min(stored, size - (dataset.id.get_offset() or 0))
@@ -163,7 +163,7 @@ class FileStore:
 
         So it is after a kill, when room was given out and not yet used; HDF5 would read zeros from it.
         """
-        size = os.stat(self._name).st_size
+        size = self._handle.size
         if size >= self._handle.file.id.get_filesize() or dataset.chunks is None:
             return
         rows, width = self._rows(path), math.prod(dataset.chunks[1:]) * dataset.dtype.itemsize

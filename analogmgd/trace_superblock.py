@@ -129,6 +129,9 @@ class Unflagged(io.RawIOBase):
         self._place += len(view)
         return len(view)
 
+    def fileno(self) -> int:
+        return self._file.fileno()
+
     def close(self) -> None:
         self._file.close()
         super().close()

@@ -116,13 +116,16 @@ def test_a_run_in_parts_is_the_run_in_one(name):
     assert parts.extra["step"] == STEPS
 
 
-def test_pictures_in_parts():
+@pytest.mark.parametrize(("tau_theta", "kernels"), [(4, "ensemble"), (64, "columns")])
+def test_pictures_in_parts(tau_theta, kernels):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (40, 64), dtype=np.uint8), np.eye(3)[rng.integers(0, 3, 40)]
     data, net = am.Dataset(x, y, image_shape=(8, 8), name="made"), pictures()
+    rule = am.MGD(eta=0.01, tau_theta=tau_theta)
     settings = {"chips": 1, "seed": 2, "record_every": 50}
-    whole = am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=300, **settings)
-    am.train(net, data, am.MGD(eta=0.01, tau_theta=4), steps=101, trace="p.h5", **settings)
+    whole = am.train(net, data, rule, steps=300, **settings)
+    assert whole.environment["kernels"] == kernels
+    am.train(net, data, rule, steps=101, trace="p.h5", **settings)
     with pytest.raises(ConfigError, match=r"not found.*say where"):
         am.resume("p.h5", steps=300)
     assert_same_run(am.resume("p.h5", steps=300, data=data), whole, beside=[101])
@@ -147,6 +150,31 @@ def test_an_interrupted_run_goes_on(number, often):
     watch = Stop(None)
     assert_same_run(am.resume("i.h5", progress=watch), whole)
     assert watch.first >= 40 * reached  # the bar begins where the run was
+
+
+class Twice(Stop):
+    """Ctrl-C and, at once, another."""
+
+    def tick(self, chip_steps, row):
+        again = self.after is not None
+        super().tick(chip_steps, row)
+        if again and self.after is None:
+            os.kill(os.getpid(), self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_ctrl_c(number, often):
+    """At once: steps are done whose rows are lost, so it goes on from an earlier checkpoint."""
+    settings = {"steps": 300_000, "chips": 8, "seed": 1, "record_every": 100, "probe_chips": [7], "probe_from": 1000,
+                "probe_until": 200_000}  # fmt: skip
+    whole = am.train(XOR, "parity", am.MGD(eta=0.1), **settings)
+    run = am.train(XOR, "parity", am.MGD(eta=0.1), trace="i.h5", progress=Twice(600_000, number), **settings)
+    assert run.status == "interrupted"
+    found = run.checkpoint()
+    assert found.step < run.extra["step"] < 300_000
+    assert run.step[found.rows - 1] <= found.step
+    assert_bits(run.cost, whole.cost[: run.rows], "cost")
+    assert_same_run(am.resume("i.h5"), whole)
 
 
 def test_a_run_in_memory_goes_on():
@@ -306,6 +334,83 @@ def test_a_file_that_is_being_written():
     process.wait()
 
 
+def test_a_run_that_is_only_to_be_ended(monkeypatch):
+    """Killed, or stopped, after its last step and before its end was written."""
+    with monkeypatch.context() as patch:
+        patch.setattr(trace_file.FileWriter, "finish", lambda *rest: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            simple()
+    with Trace("s.h5") as trace:
+        assert not trace.ended
+        assert trace.checkpoint().step == 200
+    assert_bits(am.resume("s.h5").theta, am.train(XOR, "parity", am.MGD(eta=0.3), steps=200, chips=3).theta, "theta")
+    with pytest.raises(ConfigError, match="is complete"):
+        am.resume("s.h5")
+
+
+STOPPED = """
+import os, sys
+from analogmgd.cli import main
+from analogmgd.trace_memory import TraceWriter
+take_over = TraceWriter.take_over
+def stopped(*rest):
+    take_over(*rest)
+    os.kill(os.getpid(), {number})
+    sum(range(10))
+TraceWriter.take_over = stopped
+sys.argv[0] = "analogmgd"
+main()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_while_it_takes_over(number):
+    simple()
+    before = Path("s.h5").read_bytes()
+    words = [sys.executable, "-c", STOPPED.format(number=int(number)), "resume", "s.h5", "--steps", "300", "--quiet"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert (ended.returncode, ended.stdout, ended.stderr.strip()) == (130, "", "analogmgd: interrupted")
+    assert Path("s.h5").read_bytes() == before
+    assert os.listdir() == ["s.h5"]
+
+
+def test_what_killed_processes_left_is_removed():
+    """But not what another still writes."""
+    simple()
+    driver = STOPPED.format(number=int(signal.SIGSTOP))
+    process = subprocess.Popen([sys.executable, "-c", driver, "resume", "s.h5", "--steps", "300", "--quiet"])
+    part = f".s.h5.{process.pid}.part"
+    try:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        simple()
+        assert sorted(os.listdir()) == sorted([part, ".s.h5.resume", "s.h5"])
+    finally:
+        process.kill()
+        process.wait()
+    assert os.path.exists(part)
+    Path(f".s.h5.{os.getpid()}.part").write_text("of an earlier process with the same number")
+    assert am.resume("s.h5", steps=300).status == "complete"
+    assert os.listdir() == ["s.h5"]
+
+
+def test_stopped_when_it_has_just_taken_over(monkeypatch):
+    """Not taken for one that this process still writes."""
+    simple()
+    real = os.replace
+
+    def replace(old, new):
+        real(old, new)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            am.resume("s.h5", steps=300)
+    with Trace("s.h5") as trace:
+        assert trace.status_text == "interrupted (writer gone)"
+    assert am.resume("s.h5", steps=300).status == "complete"
+
+
 def test_the_same_file_twice_at_once():
     fcntl = pytest.importorskip("fcntl")
     simple()
@@ -342,6 +447,23 @@ def test_a_disk_that_is_full(monkeypatch, where):
     assert am.resume("s.h5", steps=300).status == "complete"
 
 
+def test_a_file_that_cannot_be_closed_is_dropped_once(monkeypatch):
+    """HDF5 ends the process if it is told to close a file again that it could not close."""
+    simple()
+    dropped = []
+
+    def write(self, index, value):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(h5py.Dataset, "__setitem__", write)
+        patch.setattr(trace_file, "drop_file", lambda file: dropped.append(file) or file.close())
+        with pytest.raises(TraceError, match="it is as it was"):
+            am.resume("s.h5", steps=300)
+    assert len(dropped) == 1
+    assert am.resume("s.h5", steps=300).status == "complete"
+
+
 def test_a_full_disk_later(monkeypatch, often):
     whole = am.train(XOR, "parity", am.MGD(eta=0.3), steps=300_000, chips=20, record_every=100)
     monkeypatch.setattr(trace_file, "BLOCK_SECONDS", 0.0)
@@ -362,6 +484,39 @@ def test_a_full_disk_later(monkeypatch, often):
         assert trace.status == "interrupted"
         assert_bits(trace.cost, whole.cost[: trace.rows], "cost")
     assert_same_run(am.resume("f.h5"), whole)
+
+
+def test_a_file_that_was_taken_away():
+    class Away(Stop):
+        def start(self, plan):
+            os.unlink("g.h5")
+
+    with pytest.raises(TraceError, match=r"'g\.h5' is not there any more"):
+        am.train(XOR, "parity", am.MGD(eta=0.3), steps=100, chips=3, trace="g.h5", progress=Away(None))
+
+
+def test_a_reader_keeps_to_the_file_it_opened():
+    """Not to the sizes of another that has taken its place."""
+    with Trace(simple()) as trace:
+        os.unlink("s.h5")
+        assert trace.checkpoint().step == 200
+        assert writer_alive(trace._store.attributes(), "s.h5") is False
+
+
+def test_a_new_file_is_not_locked(monkeypatch):
+    """From the moment it is there: h5py asks for a lock where it reads."""
+    fcntl = pytest.importorskip("fcntl")
+    real, seen = os.replace, []
+
+    def replace(old, new):
+        real(old, new)
+        with open(new, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            seen.append(new)
+
+    monkeypatch.setattr(os, "replace", replace)
+    simple()
+    assert len(seen) == 1
 
 
 def test_a_cosine_is_over():

@@ -10,12 +10,14 @@ A further command is a module with a click command and a line in `COMMANDS` (`gr
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> None:
     """Run the program on `sys.argv` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, whatever is being done
         from .group import cli
 
         cli()
