@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import socket
+import tempfile
 import time
 from typing import Any
 
@@ -57,6 +58,22 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):
         return None
+
+
+def drop_file(file: h5py.File) -> None:
+    """Close a file that cannot be written any more, without touching what is on the disk.
+
+    HDF5 keeps what it could not write and crashes the process at exit if it never can; so it is given
+    somewhere else to write to.
+    """
+    with contextlib.suppress(Exception):
+        handle = file.id.get_vfd_handle()
+        memory = hasattr(os, "memfd_create")
+        sink = os.memfd_create("analogmgd") if memory else tempfile.mkstemp(prefix="analogmgd-")[0]
+        os.dup2(sink, handle)
+        os.close(sink)
+    with contextlib.suppress(Exception):
+        file.close()
 
 
 class OpenFile:
