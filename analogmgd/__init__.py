@@ -43,6 +43,7 @@ _HOME = {
     "Trace": "trace",
     "TraceError": "errors",
     "Wires": "wires",
+    "check_trace": "trace_check",
     "contact_sheet": "contact_sheet",
     "device": "devices",
     "device_response": "device_response",
@@ -95,6 +96,7 @@ __all__ = [
     "TraceError",
     "Wires",
     "age",
+    "check_trace",
     "contact_sheet",
     "device",
     "device_response",
@@ -145,6 +147,7 @@ if TYPE_CHECKING:
     from .sweep import sweep
     from .sweep_file import SweepFile
     from .trace import Trace
+    from .trace_check import check_trace
     from .trace_release import release
     from .train import run_config, train
     from .wires import Wires, effective_matrix
