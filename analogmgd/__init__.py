@@ -60,6 +60,7 @@ _HOME = {
     "plot_sweep": "plot_sweep",
     "plot_trace": "plot",
     "release": "trace_release",
+    "repair": "trace_repair",
     "report": "report",
     "resume": "resume",
     "run_config": "train",
@@ -112,6 +113,7 @@ __all__ = [
     "plot_sweep",
     "plot_trace",
     "release",
+    "repair",
     "report",
     "resume",
     "run_config",
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
     from .trace import Trace
     from .trace_check import check_trace
     from .trace_release import release
+    from .trace_repair import repair
     from .train import run_config, train
     from .wires import Wires, effective_matrix
     from .wires_nonlinear import Cubic, Sinh

@@ -43,7 +43,11 @@ def check_sweep(path: str) -> Checked:
 def problems(sweep: SweepFile) -> Iterator[str]:
     """What does not fit together."""
     points = len(sweep.points)
-    shapes = {"points/state": (points,), "points/error": (points,), "points/wall_seconds": (points,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "points/state": (points,),
+        "points/error": (points,),
+        "points/wall_seconds": (points,),
+    }
     shapes |= {f"points/{axis.key}": (points,) for axis in sweep.points.axes}
     shapes |= {f"chips/{name}": (points, sweep.chips) for name in OF_CHIP}
     shapes |= {f"chips/{name}": (points, len(sweep.targets), sweep.chips) for name in TO_TARGET}
