@@ -72,7 +72,7 @@ class Checksums:
         self._store = store
         about = store.attributes()
         self.known = "types" in about
-        self.fixed: dict[str, int] = {**about.get("crc32", {}), **about.get("final_crc32", {})}
+        self.fixed: dict[str, int] = {**about.get("fixed_crc32", {}), **about.get("final_crc32", {})}
         self._confirmed: set[str] = set()
         self._lines: dict[str, Array] = {}
 

@@ -70,7 +70,7 @@ def contents(header: TraceHeader, fixed: Mapping[str, Array]) -> dict[str, Any]:
     return {
         "datasets": {d.path: [d.unit, d.dims] for d in specs},
         "types": {d.path: [d.dtype.str, d.shape] for d in specs},
-        "crc32": {path: crc(array) for path, array in fixed.items() if path.startswith(("chips/", "probe/"))},
+        "fixed_crc32": {path: crc(array) for path, array in fixed.items() if path.startswith(("chips/", "probe/"))},
     }
 
 

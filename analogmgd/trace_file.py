@@ -110,6 +110,10 @@ def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
     with h5py.File(h5f.create(b"image", h5f.ACC_TRUNC, fcpl=creation, fapl=access)) as file:
         for name, value in attributes.items():
             file.attrs[name] = value
+        text = seal({**attributes, **contents(header, fixed)})
+        dataset = file.create_dataset("header", data=np.array([text]))  # first: it is in all that is left of a file
+        dataset.attrs["unit"] = "1"
+        dataset.attrs["dims"] = ["text"]
         for spec in layout(header, in_file=True):
             if spec.expected is None:
                 data = fixed[spec.path] if spec.row_bytes <= IMAGE_BYTES else None
@@ -126,10 +130,6 @@ def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
                 )
             dataset.attrs["unit"] = spec.unit
             dataset.attrs["dims"] = list(spec.dims)
-        text = seal({**attributes, **contents(header, fixed)})
-        dataset = file.create_dataset("header", data=np.array([text]))
-        dataset.attrs["unit"] = "1"
-        dataset.attrs["dims"] = ["text"]
         file.flush()
         return bytes(file.id.get_file_image())
 

@@ -57,18 +57,22 @@ class Salvage:
             if isinstance(error, TraceError) and "sweep" in str(error):
                 raise
             raise TraceError(f"{path!r} cannot be repaired: its /header is gone: {one_line(error)}") from error
-        if writer_alive(self.header, path):
-            self.close()
-            raise TraceError(f"the trace {path!r} is being written by process {self.header['writer_pid']}")
         self.known, self.types = "types" in self.header, self.header.get("types", {})
         try:
             self.state = self._text("final/state")
-            if not (isinstance(self.state["ended"], bool) and isinstance(self.state["extra"], dict)):
+            if not (
+                isinstance(self.state["ended"], bool)
+                and isinstance(self.state["extra"], dict)
+                and "status" in self.state
+            ):
                 raise ValueError("it is of another kind")
         except (AnalogMGDError, *FAULTS):
             self.state = dict(RUNNING)
             self.lost.append("/final/state, how it ended")
-        self.sums = {**self.header.get("crc32", {}), **self.state.get("final_crc32", {})}
+        if self.state["status"] == "running" and writer_alive(self.header, path):
+            self.close()
+            raise TraceError(f"the trace {path!r} is being written by process {self.header['writer_pid']}")
+        self.sums = {**self.header.get("fixed_crc32", {}), **self.state.get("final_crc32", {})}
 
     @staticmethod
     def _ours(path: str) -> bool:

@@ -53,7 +53,7 @@ def check_size(name: str, path: str, dataset: Any, shape: tuple[int, ...]) -> No
     claimed, size = math.prod(shape) * dataset.dtype.itemsize, os.stat(name).st_size
     stored = min(dataset.id.get_storage_size(), size)
     if dataset.chunks is None and stored:
-        stored = min(stored, size - (dataset.id.get_offset() or 0))
+        stored = max(0, min(stored, size - (dataset.id.get_offset() or 0)))
     if claimed > stored:
         raise TraceError(
             f"the trace {name!r} is damaged: /{path} claims {si_bytes(claimed)}, the file has {si_bytes(stored)}"
