@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from .config import Config
 from .errors import AnalogMGDError, TraceError
 from .trace_check import FAULTS
 from .trace_checkpoint import Checkpoint, unpack
-from .trace_checksums import PIECE_BYTES, Array, crc_of
+from .trace_checksums import PIECE_BYTES, Array, crc, crc_of
 from .trace_contents import RUNNING, unseal
 from .trace_open import one_line, writer_alive
 from .trace_reader import HEADER
@@ -125,10 +126,10 @@ class Salvage:
         """Ids of the chips, as the configuration has them where the array is damaged."""
         found = self.array("chips/id")
         if found is None:
-            try:
+            with contextlib.suppress(AnalogMGDError, *FAULTS):
                 found = np.array(Config.from_toml(self.header["config"]).run.chip_ids, np.int64)
-            except (AnalogMGDError, *FAULTS) as error:
-                raise TraceError(f"{self.path!r} cannot be repaired: the ids of its chips are gone") from error
+            if found is None or (self.known and crc(found) != self.sums["chips/id"]):
+                raise TraceError(f"{self.path!r} cannot be repaired: the ids of its chips are gone")
         return found
 
     def quantities(self, group: str) -> list[str]:
