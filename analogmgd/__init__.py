@@ -43,6 +43,7 @@ _HOME = {
     "Trace": "trace",
     "TraceError": "errors",
     "Wires": "wires",
+    "check_trace": "trace_check",
     "contact_sheet": "contact_sheet",
     "device": "devices",
     "device_response": "device_response",
@@ -59,6 +60,7 @@ _HOME = {
     "plot_sweep": "plot_sweep",
     "plot_trace": "plot",
     "release": "trace_release",
+    "repair": "trace_repair",
     "report": "report",
     "resume": "resume",
     "run_config": "train",
@@ -95,6 +97,7 @@ __all__ = [
     "TraceError",
     "Wires",
     "age",
+    "check_trace",
     "contact_sheet",
     "device",
     "device_response",
@@ -110,6 +113,7 @@ __all__ = [
     "plot_sweep",
     "plot_trace",
     "release",
+    "repair",
     "report",
     "resume",
     "run_config",
@@ -145,7 +149,9 @@ if TYPE_CHECKING:
     from .sweep import sweep
     from .sweep_file import SweepFile
     from .trace import Trace
+    from .trace_check import check_trace
     from .trace_release import release
+    from .trace_repair import repair
     from .train import run_config, train
     from .wires import Wires, effective_matrix
     from .wires_nonlinear import Cubic, Sinh

@@ -67,7 +67,8 @@ def export_trace(
     Raises:
         ConfigError: one line: unknown format, a file exists, the directory cannot be written, pyarrow is
             missing.
-        TraceError: one line: the trace cannot be read, the disk is full.
+        TraceError: one line: the trace cannot be read or is damaged (its checksums are compared first), the disk
+            is full.
 
     >>> import analogmgd as am
     >>> run = am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(), steps=200, chips=4)
@@ -78,6 +79,7 @@ def export_trace(
     if not isinstance(trace, Trace):
         with Trace(trace) as opened:
             return export_trace(opened, fmt, directory, force)
+    trace.confirm()
     tables = [] if fmt == "npz" else all_tables(trace)
     return write_files(fmt, directory, force, tables, "trace", arrays(trace), trace.config, metadata(trace, tables))
 

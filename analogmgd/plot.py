@@ -71,6 +71,7 @@ def draw(trace: Trace) -> Figure:
     from analogmgd.plot_base import legend
     from analogmgd.plot_panels import panels
 
+    trace.confirm()
     chosen = panels(trace)
     if not chosen:
         raise TraceError(f"the trace {trace.path or 'in memory'} holds no rows yet: there is nothing to draw")

@@ -125,7 +125,12 @@ def check_same(trace: Trace, header: TraceHeader, checkpoint: Checkpoint, state:
               if trace.environment.get(name) != environment(1)[name]]  # fmt: skip
     if trace.version != __version__:
         others.append(f"analogmgd {trace.version}, now {__version__}")
+    lost = trace.environment.get("lost", [])  # of a trace that was repaired
+    if "/chips/theta0" in lost:
+        raise TraceError(f"the trace {trace.path!r} cannot be gone on with: the parameters it started from are lost")
     for name, array in header.chip_arrays.items():
+        if f"/chips/{name}" in lost:
+            continue
         before = trace.chip_arrays.get(name)
         if before is None or before.shape != array.shape or not np.allclose(before, array, rtol=CLOSE, equal_nan=True):
             raise TraceError(f"the chips of the trace are not those that this analogmgd makes ({name}): "

@@ -301,9 +301,24 @@ class Trace:
 
     @property
     def diverged(self) -> dict[int, int]:
-        """Chip id -> step at which its parameters stopped being finite."""
+        """Chip id -> step at which its parameters stopped being finite; none before the run has ended."""
+        if not self.ended:
+            return {}
         steps = self._store.read("final/diverged_step")
         return {int(c): int(s) for c, s in zip(self.chips, steps, strict=True) if s >= 0}
+
+    def confirm(self, *paths: str) -> None:
+        """Compare datasets ("record/cost", ...; by default all) with their checksums, in pieces.
+
+        Arrays that are read whole are compared anyway; parts of them are not.
+
+        Raises:
+            TraceError: one line: what is not as it was written. Files of earlier versions have no checksums.
+        """
+        for group in ("chips", "record", "probe", *(("final",) if self.ended else ())):
+            for name in self._store.names(group):
+                if not paths or f"{group}/{name}" in paths:
+                    self._store.confirm(f"{group}/{name}")
 
     def collapsed(self) -> npt.NDArray[np.bool_] | None:
         """bool[chips]: chips that had learned and lost it (see `analogmgd.trace_summary.collapsed`)."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from analogmgd.trace_checksums import crc
 from analogmgd.trace_schema import (
     CHECKPOINT_BYTES,
     COUNTS,
@@ -18,6 +19,7 @@ from analogmgd.trace_schema import (
     SLOTS,
     TraceHeader,
     count_width,
+    layout,
 )
 
 Array = npt.NDArray[Any]
@@ -59,6 +61,16 @@ def root_attributes(header: TraceHeader, version: str, created_utc: str) -> dict
         "status": "running",
         "environment": json.dumps(dict(header.environment)),
         "chance_accuracy": float("nan") if header.chance is None else float(header.chance),
+    }
+
+
+def contents(header: TraceHeader, fixed: Mapping[str, Array]) -> dict[str, Any]:
+    """What /header says of the datasets: unit and axes, type and shape (of a row), first checksums."""
+    specs = layout(header, in_file=True)
+    return {
+        "datasets": {d.path: [d.unit, d.dims] for d in specs},
+        "types": {d.path: [d.dtype.str, d.shape] for d in specs},
+        "fixed_crc32": {path: crc(array) for path, array in fixed.items() if path.startswith(("chips/", "probe/"))},
     }
 
 

@@ -20,8 +20,8 @@ the heap in which attributes of any length lie, and it can hang there on a damag
 
 No compression: on recorded theta and costs, gzip(1) with shuffle saves about 14 % and takes 3 to 40 times the
 time of writing; and a filtered chunk is written anew with every block, so that a kill could tear rows that
-had been published. For the same reason no Fletcher32. The format is that of HDF5 1.10 (`libver="v110"`),
-the first that has SWMR.
+had been published. For the same reason no Fletcher32, but checksums of our own (`trace_checksums`). The
+format is that of HDF5 1.10 (`libver="v110"`), the first that has SWMR; docs/traces.md has all of it.
 
 How it is gone on with. /checkpoint has room for two states of the chips (`trace_checkpoint`). A resumed run
 writes a new file, with the rows up to the checkpoint taken over, and puts it in the place of the old one once
@@ -33,7 +33,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,19 +43,18 @@ from h5py import h5f, h5p  # type: ignore[import-untyped]
 
 from analogmgd.errors import ConfigError, TraceError
 from analogmgd.trace_checkpoint import Checkpoint
-from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal
+from analogmgd.trace_checksums import crc, line_of
+from analogmgd.trace_contents import RUNNING, Array, contents, fixed_arrays, seal
 from analogmgd.trace_memory import Store, TraceWriter
-from analogmgd.trace_open import DROPPED, one_line, part_of, writer_alive, writer_identity
+from analogmgd.trace_open import DROPPED, drop_file, one_line, part_of, writer_alive, writer_identity
 from analogmgd.trace_reader import FileStore
-from analogmgd.trace_schema import TraceHeader, check_fits, layout
+from analogmgd.trace_schema import TraceHeader, block_rows, check_fits, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
 
 IMAGE_BYTES = 1 << 20  # larger arrays do not go through memory when a file is created
-BLOCK_BYTES = 8 << 20  # a block is written when this much is buffered,
-BLOCK_ROWS = 1 << 16  # or so many rows,
-BLOCK_SECONDS = 1.0  # or when the last one was written so long ago
+BLOCK_SECONDS = 1.0  # a block is written when the last one was so long ago, or as `trace_schema` says
 
 
 def check_target(path: str, force: bool) -> None:
@@ -112,7 +110,11 @@ def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
     with h5py.File(h5f.create(b"image", h5f.ACC_TRUNC, fcpl=creation, fapl=access)) as file:
         for name, value in attributes.items():
             file.attrs[name] = value
-        for spec in layout(header):
+        text = seal({**attributes, **contents(header, fixed)})
+        dataset = file.create_dataset("header", data=np.array([text]))  # first: it is in all that is left of a file
+        dataset.attrs["unit"] = "1"
+        dataset.attrs["dims"] = ["text"]
+        for spec in layout(header, in_file=True):
             if spec.expected is None:
                 data = fixed[spec.path] if spec.row_bytes <= IMAGE_BYTES else None
                 dataset = file.create_dataset(spec.path, spec.shape, spec.dtype, data=data)
@@ -128,28 +130,8 @@ def file_image(header: TraceHeader, attributes: dict[str, Any]) -> bytes:
                 )
             dataset.attrs["unit"] = spec.unit
             dataset.attrs["dims"] = list(spec.dims)
-        text = seal({**attributes, "datasets": {d.path: [d.unit, d.dims] for d in layout(header)}})
-        dataset = file.create_dataset("header", data=np.array([text]))
-        dataset.attrs["unit"] = "1"
-        dataset.attrs["dims"] = ["text"]
         file.flush()
         return bytes(file.id.get_file_image())
-
-
-def drop_file(file: h5py.File) -> None:
-    """Close a file that cannot be written any more, without touching what is on the disk.
-
-    HDF5 keeps what it could not write and crashes the process at exit if it never can; so it is given
-    somewhere else to write to.
-    """
-    with contextlib.suppress(Exception):
-        handle = file.id.get_vfd_handle()
-        memory = hasattr(os, "memfd_create")
-        sink = os.memfd_create("analogmgd") if memory else tempfile.mkstemp(prefix="analogmgd-")[0]
-        os.dup2(sink, handle)
-        os.close(sink)
-    with contextlib.suppress(Exception):
-        file.close()
 
 
 class FileWriter(TraceWriter):
@@ -169,7 +151,7 @@ class FileWriter(TraceWriter):
         check_fits(header, self.path)
         target = os.path.realpath(self.path)
         self._buffers: dict[str, dict[str, Array]] = {"record": {}, "probe": {}}
-        self._state = {"record": (0, 0), "probe": (0, 0)}  # rows in the file, rows in the buffer
+        self._state = {"record": (0, 0, 0), "probe": (0, 0, 0)}  # rows in the file, in the buffer, blocks in the file
         self._written = time.monotonic()
         try:
             with part_of(target) as file:
@@ -179,7 +161,7 @@ class FileWriter(TraceWriter):
                 self._file = h5py.File(h5f.open(os.fsencode(file.name), h5f.ACC_RDWR, fapl=file_access()))
                 try:
                     # held open: an object that is closed when the disk is full leaves HDF5 in pieces
-                    self._sets = {path: self._file[path] for path in self.datasets}
+                    self._sets = {d.path: self._file[d.path] for d in layout(header, in_file=True)}
                     fixed = fixed_arrays(header)
                     for path, spec in self.datasets.items():
                         if spec.expected is None and spec.row_bytes > IMAGE_BYTES:
@@ -208,17 +190,16 @@ class FileWriter(TraceWriter):
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None:
         buffers = self._buffers[group]
         if not buffers:
-            specs = [self.datasets[f"{group}/{name}"] for name in arrays]
-            rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(s.row_bytes for s in specs)))
-            buffers.update({s.name: np.empty((rows, *s.shape), s.dtype) for s in specs})
+            specs = [self.datasets[f"{group}/{name}"] for name in self.names[group]]
+            buffers.update({s.name: np.empty((block_rows(specs), *s.shape), s.dtype) for s in specs})
         size = len(buffers["step"])
         taken = 0
         while taken < count:
-            published, filled = self._state[group]
+            published, filled, blocks = self._state[group]
             fits = min(size - filled, count - taken)
             for name, array in arrays.items():
                 buffers[name][filled : filled + fits] = array[taken : taken + fits]
-            self._state[group] = (published, filled + fits)
+            self._state[group] = (published, filled + fits, blocks)
             taken += fits
             if filled + fits == size:
                 self._publish(group)
@@ -232,19 +213,26 @@ class FileWriter(TraceWriter):
             self._publish(group)
 
     def _publish(self, group: str) -> None:
-        published, filled = self._state[group]
+        published, filled, blocks = self._state[group]
         if not filled:
             return
+        buffers, end = self._buffers[group], published + filled
+        line = line_of(buffers, published, filled)
         try:
-            for name in (*(n for n in self.names[group] if n != "step"), "step"):
-                dataset = self._sets[f"{group}/{name}"]
-                dataset.resize(published + filled, axis=0)
-                dataset[published:] = self._buffers[group][name][:filled]
-                dataset.flush()
+            for name in (n for n in self.names[group] if n != "step"):
+                self._extend(f"{group}/{name}", published, end, buffers[name][:filled])
+            self._extend(f"check/{group}", blocks, blocks + 1, line)
+            self._extend(f"{group}/step", published, end, buffers["step"][:filled])
         except (OSError, RuntimeError) as error:
             self._fail(error)
-        self._state[group] = (published + filled, 0)  # one step, so that Ctrl-C cannot come in between
+        self._state[group] = (end, 0, blocks + 1)  # one step, so that Ctrl-C cannot come in between
         self._written = time.monotonic()
+
+    def _extend(self, path: str, first: int, end: int, values: Array) -> None:
+        dataset = self._sets[path]
+        dataset.resize(end, axis=0)
+        dataset[first:] = values
+        dataset.flush()
 
     def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None:
         try:
@@ -256,7 +244,8 @@ class FileWriter(TraceWriter):
             self._fail(error)
 
     def _close(self, state: dict[str, Any]) -> None:
-        self._sets["final/state"][0] = seal(state)
+        counted = {"rows": self._state["record"][0], "probe_rows": self._state["probe"][0]}
+        self._sets["final/state"][0] = seal({**state, **counted})
         self._sets["final/state"].flush()
         self._file.attrs.modify("status", state["status"])
         self._file.flush()  # before closing: a close that fails leaves HDF5 in pieces
@@ -269,9 +258,11 @@ class FileWriter(TraceWriter):
     def _fail(self, error: BaseException) -> None:
         """Give up after a write that failed: keep what is published, close, raise one line."""
         try:
-            for group, (published, _) in self._state.items():
+            for group, (published, _, blocks) in self._state.items():
                 for name in self.names[group]:
                     self._sets[f"{group}/{name}"].resize(published, axis=0)  # forget what cannot be written
+                if self.names[group]:
+                    self._sets[f"check/{group}"].resize(blocks, axis=0)
             self._close({**RUNNING, "status": "interrupted"})
         except (OSError, RuntimeError):
             drop_file(self._file)
@@ -287,7 +278,8 @@ class FileWriter(TraceWriter):
             for name, value in final.items():
                 self._sets[f"final/{name}"][...] = value
                 self._sets[f"final/{name}"].flush()
-            self._close(state)
+            sums = {f"final/{name}": crc(value) for name, value in final.items()}
+            self._close({**state, "final_crc32": sums})
         except (OSError, RuntimeError) as error:
             self._fail(error)
 

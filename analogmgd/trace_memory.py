@@ -17,7 +17,7 @@ import numpy.typing as npt
 from analogmgd.errors import TraceError
 from analogmgd.trace_checkpoint import Checkpoint, pack, size_of
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal, unseal
-from analogmgd.trace_schema import COUNTS, SLOTS, STATE_BYTES, STATUSES, TraceHeader, count_width, layout
+from analogmgd.trace_schema import COUNTS, SLOTS, STATE_BYTES, STATUSES, SUMS_BYTES, TraceHeader, count_width, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
@@ -40,6 +40,7 @@ class Store(Protocol):
     def dtype(self, path: str) -> np.dtype[Any]: ...
     def axes(self, path: str) -> tuple[str, tuple[str, ...]]: ...  # unit, dims
     def read(self, path: str, index: tuple[Any, ...] = ()) -> Array: ...
+    def confirm(self, path: str, rows: int | None = None) -> None: ...  # that its checksums are right
     def refresh(self) -> None: ...
     def close(self) -> None: ...
 
@@ -142,6 +143,8 @@ class TraceWriter(ABC):
             names = self.names[group]
             row_bytes = sum(self.datasets[f"{group}/{name}"].row_bytes for name in names)
             size = max(1, COPY_BYTES // max(1, row_bytes))
+            for name in names if count else ():
+                store.confirm(f"{group}/{name}", count)
             for first in range(0, count, size):
                 part = (slice(first, min(first + size, count)),)
                 arrays = {name: store.read(f"{group}/{name}", part) for name in names}
@@ -192,8 +195,9 @@ class TraceWriter(ABC):
                 raise ValueError(f"diverged has chip {chip}, which is not in the run")
             steps[where[0]] = step
         state = {"status": status, "ended": True, "extra": dict(extra or {})}
-        if len(seal(state)) > STATE_BYTES:
-            raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {STATE_BYTES} are allowed")
+        if len(seal(state)) > STATE_BYTES - SUMS_BYTES:
+            most = STATE_BYTES - SUMS_BYTES
+            raise ValueError(f"extra takes {len(seal(state))} bytes of JSON; at most {most} are allowed")
         kept = {name: np.asarray(value, COUNTS[name][1] or self.header.dtype) for name, value in (counts or {}).items()}
         wanted = {name: (shape[0], count_width(self.header, name)) for name in self.header.counts}
         if (found := {name: value.shape for name, value in kept.items()}) != wanted:
@@ -320,6 +324,9 @@ class MemoryStore:
 
     def read(self, path: str, index: tuple[Any, ...] = ()) -> Array:
         return np.asarray(self._array(path)[index])
+
+    def confirm(self, path: str, rows: int | None = None) -> None:
+        pass
 
     def refresh(self) -> None:
         self.rows, self.probe_rows = self._writer.rows, self._writer.probe_rows

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import h5py  # type: ignore[import-untyped]
@@ -14,9 +12,11 @@ import numpy as np
 import psutil  # type: ignore[import-untyped]
 
 from analogmgd.errors import TraceError
+from analogmgd.trace_checksums import Checksums
 from analogmgd.trace_contents import Array, unseal
 from analogmgd.trace_open import OPEN_TRIES, OpenFile, one_line, writer_alive
 from analogmgd.trace_schema import FORMAT, FORMAT_VERSION, PROBE, RECORD, STATUSES, si_bytes
+from analogmgd.trace_structure import NEEDED, check_described, check_size, check_structure, reading
 
 HEADER: dict[str, Any] = {
     "config": str,
@@ -28,18 +28,6 @@ HEADER: dict[str, Any] = {
     "datasets": dict,
 }
 STATE: dict[str, Any] = {"status": str, "ended": bool, "extra": dict}
-NEEDED = ("record/step", "record/time", "chips/id", "final/theta", "final/diverged_step", "final/state")
-
-
-@contextlib.contextmanager
-def reading(path: str, what: str) -> Iterator[None]:
-    """Turn what h5py raises over a damaged file into one line."""
-    try:
-        yield
-    except TraceError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, UnicodeError) as error:
-        raise TraceError(f"the trace {path!r} is damaged: cannot read {what}: {one_line(error)}") from error
 
 
 class FileStore:
@@ -80,7 +68,8 @@ class FileStore:
             self.rows = self._count("record/step")
             if "probe" in self._handle.file:
                 self.probe_rows = self._count("probe/step")
-            self._check_shapes()
+            self.checksums = Checksums(self)
+            check_structure(self)
         except BaseException:
             self._handle.close()
             raise
@@ -105,6 +94,7 @@ class FileStore:
                 f"{FORMAT_VERSION}: upgrade analogmgd to read it"
             )
         header, state = self._text("header", HEADER), self._text("final/state", STATE)
+        check_described(self._name, header)
         if state["status"] not in STATUSES or header.get("format") != FORMAT:
             raise TraceError(f"the trace {self._name!r} is damaged: its status is {state['status']!r}")
         self._attributes = {**header, **state, "format_version": version}
@@ -139,42 +129,10 @@ class FileStore:
                 or dataset.dtype.kind not in "fiubS"
             ):
                 raise TraceError(f"the trace {self._name!r} is damaged: /{path} is not an array of this file")
-            if self._rows(path) is None or path.endswith("/step"):
-                self._check_size(path, dataset, dataset.shape)
+            if (self._rows(path) is None and not path.startswith("check/")) or path.endswith("/step"):
+                check_size(self._name, path, dataset, dataset.shape, self._handle.size)
         self._datasets[path] = dataset
         return dataset
-
-    def _check_size(self, path: str, dataset: h5py.Dataset, shape: tuple[int, ...]) -> None:
-        """Refuse sizes that the file cannot hold before memory is taken for them."""
-        if dataset.id.get_create_plist().get_nfilters():
-            return  # packed by another program: its size says nothing
-        claimed, size = math.prod(shape) * dataset.dtype.itemsize, self._handle.size
-        stored = min(dataset.id.get_storage_size(), size)
-        if dataset.chunks is None and stored:
-            stored = min(stored, size - (dataset.id.get_offset() or 0))
-        if claimed > stored:
-            raise TraceError(
-                f"the trace {self._name!r} is damaged: /{path} claims {si_bytes(claimed)}, "
-                f"the file has {si_bytes(stored)}"
-            )
-
-    def _check_end(self, path: str, dataset: h5py.Dataset) -> None:
-        """In a file that ends before HDF5 says it does: the whole rows must be in the part that is there.
-
-        So it is after a kill, when room was given out and not yet used; HDF5 would read zeros from it.
-        """
-        size = self._handle.size
-        if size >= self._handle.file.id.get_filesize() or dataset.chunks is None:
-            return
-        rows, width = self._rows(path), math.prod(dataset.chunks[1:]) * dataset.dtype.itemsize
-        ends = []
-
-        def note(chunk: Any) -> None:
-            ends.append(chunk.byte_offset + width * min(dataset.chunks[0], rows - chunk.chunk_offset[0]))
-
-        dataset.id.chunk_iter(note)
-        if ends and max(ends) > size:
-            raise TraceError(f"the trace {self._name!r} is truncated: rows of /{path} lie beyond its end")
 
     def _count(self, path: str) -> int:
         """Whole rows: leading steps that are not the fill value."""
@@ -185,34 +143,12 @@ class FileStore:
             steps = dataset[:]
         unset = np.flatnonzero(steps < 0)
         count = int(unset[0]) if len(unset) else len(steps)
-        if not (np.diff(steps[:count]) > 0).all():
+        if not (np.diff(steps[:count]) > 0).all() or not (steps[count:] == -1).all():
             raise TraceError(f"the trace {self._name!r} is damaged: the steps of /{path} do not rise")
+        said = self._attributes.get("rows" if path.startswith("record/") else "probe_rows", count)
+        if said != count:
+            raise TraceError(f"the trace {self._name!r} is damaged: /{path} has {count} rows; it ended with {said}")
         return count
-
-    def _check_shapes(self) -> None:
-        final = self._dataset("final/theta").shape
-        ids = self._dataset("chips/id").shape
-        kinds = [self._dataset(path).dtype.kind for path in NEEDED]
-        if kinds != ["i", "f", "i", "f", "i", "S"]:
-            raise TraceError(f"the trace {self._name!r} is damaged: its arrays have types {kinds}")
-        if self._dataset("final/diverged_step").shape != ids or len(final) != 2 or len(ids) != 1 or final[0] != ids[0]:
-            raise TraceError(f"the trace {self._name!r} is damaged: /final/theta and /chips/id disagree")
-        sizes = {"chip": ids[0], "parameter": final[1]}
-        if "probe/chip" in self._handle.file:
-            sizes["probe_chip"] = self._dataset("probe/chip").shape[0]
-        for group, table, rows in (("record", RECORD, self.rows), ("probe", PROBE, self.probe_rows)):
-            for name in self.names(group):
-                path = f"{group}/{name}"
-                shape = self._dataset(path).shape
-                axes = table[name].axes if name in table else ()
-                expected = tuple(sizes.get(axis, -1) for axis in axes) if name in table else shape[1:]
-                if self._rows(path) is not None and (shape[1:] != expected or shape[0] < rows):
-                    raise TraceError(
-                        f"the trace {self._name!r} is damaged: /{path} has shape {shape}; expected {(rows, *expected)}"
-                    )
-                with reading(self._name, f"/{path}"):
-                    self._check_size(path, self._dataset(path), self.shape(path))
-                    self._check_end(path, self._dataset(path))
 
     def attributes(self) -> dict[str, Any]:
         return dict(self._attributes)
@@ -259,15 +195,29 @@ class FileStore:
             index = (first, *index[1:])
         elif not index:
             index = (slice(None),)
+        whole = False
         if all(part == slice(0, rows, 1) or part == slice(None) for part in index):
             size = math.prod(self.shape(path)) * dataset.dtype.itemsize
             if size > psutil.virtual_memory().available:
                 raise TraceError(f"/{path} of the trace {self._name!r} takes {si_bytes(size)}; read it in parts")
+            whole = True
         try:
-            return np.asarray(dataset[index])
+            found = np.asarray(dataset[index])
         except (OSError, RuntimeError) as error:  # others are over a wrong index
             text = f"cannot read /{path}: {one_line(error)}"
             raise TraceError(f"the trace {self._name!r} is damaged: {text}") from error
+        if whole:
+            self.checksums.confirm(path, found)
+        return found
+
+    def confirm(self, path: str, rows: int | None = None) -> None:
+        """Raise TraceError where a dataset is not what was written; what is read whole is confirmed by itself."""
+        with reading(self._name, f"/{path}"):
+            self.checksums.confirm(path, None, rows)
+
+    def raw(self, path: str) -> h5py.Dataset:
+        """A dataset as it is in the file, with what lies behind the whole rows."""
+        return self._dataset(path)
 
     def refresh(self) -> None:
         """See what was written since: the file is opened anew, which also tells whether it was closed."""

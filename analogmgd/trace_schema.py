@@ -25,8 +25,12 @@ FORMAT = "analogmgd-trace"
 FORMAT_VERSION = 1
 STATUSES = ("running", "complete", "interrupted", "diverged")
 STATE_BYTES = 16384  # room for how the run ended, JSON; nothing can be created while SWMR is on
+SUMS_BYTES = 1024  # of it, for counts and checksums
 SLOTS = 2  # checkpoints: while one is written the other is whole
 CHECKPOINT_BYTES = 4096  # room for what a checkpoint says of itself
+BLOCK_BYTES = 8 << 20  # a block of rows is written when this much is buffered,
+BLOCK_ROWS = 1 << 16  # or so many rows
+BLOCKS = 64  # blocks whose checksums have room from the start
 CHUNK_BYTES = 1 << 19  # a chunk of 512 KiB: a few milliseconds to read, few enough to index
 CHUNK_ROWS = 16  # rows in a chunk of a wide quantity: reading one chip reads 1/16 of what one row would
 
@@ -231,8 +235,8 @@ def chunk_shape(row: tuple[int, ...], itemsize: int, expected: int) -> tuple[int
     return tuple(chunk)
 
 
-def layout(header: TraceHeader) -> list[Dataset]:
-    """Every dataset of the trace that `header` describes, in the order of the file."""
+def layout(header: TraceHeader, in_file: bool = False) -> list[Dataset]:
+    """Every dataset of the trace that `header` describes, in the order of the file; in a file with its checksums."""
     sizes = {"chip": len(header.chips), "probe_chip": len(header.probe_chips), "parameter": header.n_params}
 
     def growing(group: str, axis: str, name: str, q: Quantity, expected: int) -> Dataset:
@@ -265,7 +269,18 @@ def layout(header: TraceHeader) -> list[Dataset]:
     if header.state_bytes:
         found.append(fixed("checkpoint/state", ("slot", "byte"), np.uint8, (SLOTS, header.state_bytes)))
         found.append(fixed("checkpoint/text", ("slot",), f"S{CHECKPOINT_BYTES}", (SLOTS,)))
+    for group in ("record", "probe") if in_file else ():  # see `trace_checksums`
+        specs = [d for d in found if d.group == group and d.expected is not None]
+        if specs:
+            blocks = max(BLOCKS, math.ceil((specs[0].expected or 0) / block_rows(specs)))
+            columns = ("block", "first, rows, checksums")
+            found.append(Dataset(f"check/{group}", columns, "1", np.dtype(np.int64), (2 + len(specs),), blocks))
     return found
+
+
+def block_rows(specs: list[Dataset]) -> int:
+    """Rows of a group that are buffered before they are written."""
+    return max(1, min(BLOCK_ROWS, BLOCK_BYTES // sum(s.row_bytes for s in specs)))
 
 
 def count_width(header: TraceHeader, name: str) -> int:
@@ -284,7 +299,7 @@ def estimate_record_bytes(header: TraceHeader, in_file: bool = True) -> dict[str
     >>> size["record/theta"]  # 1000 rows x 2 chips x 9 parameters x 4 bytes
     72000
     """
-    found = layout(header)
+    found = layout(header, in_file)
     sizes = {d.path: d.file_bytes if in_file else d.memory_bytes for d in found}
     text = len(header.config.encode()) + len(repr(dict(header.environment)))
     indices = sum(16 * math.ceil(d.file_bytes / math.prod(d.chunks, start=d.dtype.itemsize)) for d in found

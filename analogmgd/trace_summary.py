@@ -60,6 +60,7 @@ def summary(trace: Trace) -> dict[str, Any]:
     counts chips (see `collapsed`), diverged is chip id -> step. spent holds what devices that are not ideal were
     written with and what that took, as medians over the chips, and how many conversions were cut in all.
     """
+    trace.confirm("record/step", "record/time", "record/cost", "record/accuracy")
     steps = int(trace.record.read("step", -1)) if trace.rows else 0
     wall = trace.extra.get("wall_seconds")
     rate = trace.extra.get("chip_steps_per_s") or (steps * len(trace.chips) / wall if wall else None)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from importlib import import_module
 from pathlib import Path
 
@@ -296,7 +297,7 @@ def test_what_is_refused():
         am.resume("s.h5", steps=300, progress=7)
     with h5py.File("s.h5", "r+") as file:
         del file["checkpoint"]
-    with pytest.raises(TraceError, match="no checkpoint to go on from"):
+    with pytest.raises(TraceError, match="/checkpoint/state is missing"):
         am.resume("s.h5", steps=300)
     assert not [name for name in os.listdir() if name.startswith(".")]
 
@@ -554,3 +555,13 @@ def test_the_command_line():
     missing = call("resume", "none.h5")
     assert missing.exit_code == 1
     assert "there is no trace" in missing.stderr
+
+
+def test_a_trace_lets_go_of_its_file():
+    """Without close, once nobody has it any more: no circle keeps the file open."""
+    simple()
+    trace = Trace("s.h5")
+    store = weakref.ref(trace._store)
+    assert len(trace.cost)
+    del trace
+    assert store() is None

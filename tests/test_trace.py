@@ -87,7 +87,7 @@ def test_file_equals_memory(tmp_path, monkeypatch, run):
     path = tmp_path / "run.h5"
     with monkeypatch.context() as patch:
         for name, value in sizes.items():
-            patch.setattr(trace_file, name, value)
+            patch.setattr(trace_schema if name == "BLOCK_BYTES" else trace_file, name, value)
         patch.setattr(trace_schema, "CHUNK_BYTES", chunk)
         memory, file = write(None, head, cuts, ending), write(path, head, cuts, ending)
     assert_same(memory, file)
@@ -134,6 +134,8 @@ def test_schema_is_that_of_the_design(tmp_path):
         "final/diverged_step": (3,),
         "final/state": (1,),
         "header": (1,),
+        "check/record": (1, 10),
+        "check/probe": (1, 6),
     }
     assert dims["record/theta"] == ("record", "chip", "parameter")
     assert dims["record/cost"] == ("record", "chip")

@@ -3,6 +3,7 @@
     main           entry of the program, errors in one line, exit codes (`group`)
     train          options (`options`), resolved into a configuration (`resolve`), run (`train`)
     resume         a run gone on with from its trace
+    repair         what is whole of a damaged trace
     info, plot, export (`traces`), sweep, study, report, datasets, devices, bench (modules of these names)
 
 A further command is a module with a click command and a line in `COMMANDS` (`group`).

@@ -25,6 +25,7 @@ COMMANDS = {
     "sweep": ("sweep", "Train ensembles of chips at many points of settings."),
     "study": ("study", "Carry out studies that come with the package: figure, table, what they show."),
     "info": ("traces", "Say what a trace or a sweep holds."),
+    "repair": ("repair", "Salvage what is whole of a damaged trace into a new one."),
     "plot": ("traces", "Draw a trace, or a sweep."),
     "report": ("report", "Write traces and sweeps as one page of HTML."),
     "export": ("traces", "Write a trace or a sweep as CSV, NumPy or Parquet files."),

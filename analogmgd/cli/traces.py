@@ -20,6 +20,7 @@ INFO_EPILOG = """\b
 Examples:
   analogmgd info run.h5
   analogmgd info run.h5 --json
+  analogmgd info run.h5 --check
   analogmgd info run.h5 --config > again.toml; analogmgd train again.toml
 """
 PLOT_EPILOG = """\b
@@ -43,15 +44,9 @@ force_option = click.option("--force", is_flag=True, help="Replace what is there
 
 def is_sweep(path: str) -> bool:
     """Whether a file is a sweep's and no trace."""
-    import h5py  # type: ignore[import-untyped]
+    from analogmgd.sweep_check import is_sweep as found
 
-    from analogmgd.sweep_file import FORMAT
-
-    try:
-        with h5py.File(path, "r", locking=False) as file:
-            return bool(file.attrs.get("format") == FORMAT)
-    except OSError:
-        return False
+    return found(path)
 
 
 @contextmanager
@@ -70,9 +65,12 @@ def opened(path: str) -> Iterator[Trace]:
 @click.command(epilog=INFO_EPILOG)
 @trace_argument
 @click.option("--config", "show_config", is_flag=True, help="Print the run's configuration as TOML.")
+@click.option("--check", is_flag=True, help="Look for damage: structure, checksums, what must hold; exit 1 if any.")
 @json_option
-def info(file: str, show_config: bool, as_json: bool) -> None:
+def info(file: str, show_config: bool, check: bool, as_json: bool) -> int | None:
     """Say what a trace holds and what became of the run, also while it runs; or what a sweep holds."""
+    if check:
+        return say_check(file, as_json)
     if is_sweep(file):
         from analogmgd.sweep_file import SweepFile
 
@@ -84,7 +82,7 @@ def info(file: str, show_config: bool, as_json: bool) -> None:
             else:
                 rows = table(sweep)
                 print_json({"points": rows}) if as_json else click.echo(text(sweep, rows))
-        return
+        return None
     with opened(file) as trace:
         if as_json:
             print_json(full_info(trace))
@@ -92,6 +90,28 @@ def info(file: str, show_config: bool, as_json: bool) -> None:
             click.echo(trace.config, nl=False)
         else:
             click.echo(info_text(trace))
+    return None
+
+
+def say_check(file: str, as_json: bool) -> int:
+    """Every problem of a file in a line, or that there is none; the exit code."""
+    from dataclasses import asdict
+
+    from analogmgd.trace_check import check_trace
+
+    found = check_trace(file)
+    if as_json:
+        print_json({"file": file, "whole": found.whole, **asdict(found)})
+    elif found.problems:
+        click.echo("\n".join(found.problems))
+    else:
+        rows = count(found.rows, "point" if found.kind == "sweep" else "row") + " done" * (found.kind == "sweep")
+        sums = "all checksums right"
+        if not found.checksums:
+            early = "an earlier version wrote it"
+            sums = f"no checksums: {'sweeps have none' if found.kind == 'sweep' else early}; structure and values fit"
+        click.echo(f"whole: {rows}, {count(found.datasets, 'dataset')}, {sums}")
+    return 0 if found.whole else 1
 
 
 def full_info(trace: Trace) -> dict[str, Any]:

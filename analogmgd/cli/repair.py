@@ -1,0 +1,40 @@
+"""`analogmgd repair`."""
+
+from __future__ import annotations
+
+import click
+
+from .output import count, print_json
+
+EPILOG = """\b
+Examples:
+  analogmgd repair run.h5 -o whole.h5
+  analogmgd repair run.h5 -o whole.h5 && analogmgd resume whole.h5
+
+\b
+`analogmgd info run.h5 --check` says whether a file is damaged at all. The old file is only read. The new one has
+the rows whose checksums are right, and what else is whole; its status is "interrupted".
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("-o", "--out", metavar="NEW", required=True, help="The new trace.")
+@click.option("--force", is_flag=True, help="Replace what is there.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def repair(file: str, out: str, force: bool, as_json: bool) -> None:
+    """Salvage what is whole of a damaged trace into a new one."""
+    from dataclasses import asdict
+
+    from analogmgd.trace_repair import repair as salvage
+
+    found = salvage(file, out, force)
+    if as_json:
+        print_json(asdict(found))
+        return
+    for line in found.lost:
+        click.echo(f"lost: {line}")
+    kept = count(found.rows, "row") + (f", {count(found.probe_rows, 'probe')}" if found.probe_rows else "")
+    where = f"from step {found.checkpoint}" if found.checkpoint else "from the start"
+    said = kept if found.lost else f"nothing was lost: {kept}"
+    click.echo(f"wrote {out}: {said}; `analogmgd resume {out}` goes on {where}")

@@ -1,0 +1,376 @@
+"""Damaged traces, and what every command makes of them: a clear error, what is right, or worse.
+
+    python bench/damage.py [--count 2000] [--seed 0] [--plots 10] [--out bench/results]
+
+Makes five small traces (finished, with probes and parameters; on pulsed devices that drift; interrupted; killed;
+diverged) and damages copies of them: bits, runs of zeros and of random bytes, truncation, and through h5py values,
+types, shapes, links and sizes. Each copy goes through info, info --check, export, plot (every so manieth), resume and
+repair (with its outcome through info --check, export and resume), in a process with a limit of memory, of which a new
+one is forked when it dies. Kinds of outcomes, of each command:
+
+    error       one line, exit code 1 or 2         right     what the undamaged file gives
+    fewer       what it gives, without some rows   WRONG     anything else; of info and plot: and info --check
+    reported    anything else, and info --check              found nothing
+                reports the file                   TRACEBACK, CRASH, HANG (a minute), MEMORY
+
+Writes damage.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import psutil
+from common import RESULTS, machine, save
+
+import analogmgd as am
+from analogmgd import engine
+from analogmgd.cli.group import cli
+
+STEPS, END = 900, 1200
+SECONDS, BYTES = 60, 1 << 30  # of a command at most; of memory beyond what the process has
+KINDS = ("bits", "zeros", "noise", "cut", "value", "type", "shape", "link", "huge")
+BAD = ("WRONG", "TRACEBACK", "CRASH", "HANG", "MEMORY")
+COMMANDS = ("info", "check", "export", "plot", "resume", "repair")
+XOR = am.Network.mlp([2, 2, 1])
+SETTINGS: dict[str, Any] = {"chips": 3, "seed": 4, "record_every": 30, "record": ("cost", "accuracy", "theta")}
+RUNS: dict[str, tuple[Any, Any, dict[str, Any], int | None]] = {  # chip, rule, settings, signal that ends it
+    "finished": (XOR, am.MGD(eta=0.3, tau_theta=3, momentum=0.5), {"probe_chips": [1]}, None),
+    "pulsed": (am.Chip(XOR, device=am.device("pcm"), step_time=1e-3), am.MGD(eta=0.1, tau_theta=4), {}, None),
+    "interrupted": (XOR, am.MGD(eta=0.3), {"probe_chips": [0, 2]}, signal.SIGINT),
+    "killed": (XOR, am.MGD(eta=0.3), {"probe_chips": [2]}, signal.SIGKILL),
+    "diverged": (am.Network.mlp([2, 4, 1], activation="relu", output="linear"), am.MGD(eta=1e6), {}, None),
+}
+
+
+class Stop:
+    """Ends its own process by a signal after so many chip-steps."""
+
+    def __init__(self, number: int, after: int) -> None:
+        self.number, self.after = number, after
+
+    def start(self, plan: Any) -> None: ...
+    def stop(self) -> None: ...
+
+    def tick(self, steps: int, row: Any) -> None:
+        if steps >= self.after and self.number:
+            number, self.number = self.number, 0
+            os.kill(os.getpid(), number)
+
+
+def made(folder: Path, name: str, steps: int) -> dict[str, Any]:
+    """A trace at folder/name.h5, and what there is to compare with: its rows, and the run of END steps in one piece."""
+    chip, rule, more, number = RUNS[name]
+    path, settings = folder / f"{name}.h5", {**SETTINGS, **more}
+    whole = am.train(chip, "parity", rule, steps=END, **settings)
+    process = os.fork()
+    if not process:
+        engine.CHECKPOINT_SECONDS, engine.CHECKPOINT_SHARE = 0.0, 0
+        engine.CHUNK_SECONDS = 0.0
+        stop = Stop(number, 3 * STEPS // 2) if number else False
+        steps = END if number else steps
+        with contextlib.suppress(BaseException):
+            am.train(chip, "parity", rule, steps=steps, trace=path, progress=stop, threads=1, **settings).close()
+        os._exit(0)
+    os.waitpid(process, 0)
+    with am.Trace(path) as trace:
+        print(f"{name}: {trace.status_text}, {trace.rows} rows, checkpoint {trace.checkpoint().step}", file=sys.stderr)
+    found = {"whole": whole, "exported": run("export", path, folder / f"{name}-x")[3]}
+    found["info"] = run("info", path, folder)[1]
+    run("plot", path, folder / f"{name}-p")
+    found["plot"] = (folder / f"{name}-p" / "p.png").read_bytes()
+    return found
+
+
+def damage(path: Path, random: np.random.Generator) -> str:
+    """Damage a file; what was done."""
+    kind = str(random.choice(KINDS))
+    size, first = path.stat().st_size, 0
+    if kind in ("bits", "zeros", "noise", "cut"):
+        first = int(random.integers(0, size if random.random() < 0.6 else min(size, 12000)))
+        data = bytearray(path.read_bytes())
+        length = int(np.exp(random.uniform(0, np.log(4096))))
+        if kind == "bits":
+            for place in random.integers(0, size, random.integers(1, 9)) if random.random() < 0.5 else [first]:
+                data[place] ^= 1 << int(random.integers(8))
+        elif kind == "cut":
+            del data[first:]
+        else:
+            new = bytes(length) if kind == "zeros" else random.bytes(length)
+            data[first : first + length] = new[: max(0, size - first)]
+        path.write_bytes(data)
+        return f"{kind} at {first}"
+    with contextlib.suppress(am.TraceError):
+        am.release(path)
+    with h5py.File(path, "r+", locking=False) as file:
+        names: list[str] = []
+        file.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) else None)
+        name, other = (str(n) for n in random.choice(names, 2, replace=False))
+        change(file, kind, name, other, random)
+    return f"{kind} of /{name}" + (f" and /{other}" if kind == "link" else "")
+
+
+def change(file: Any, kind: str, name: str, other: str, random: np.random.Generator) -> None:
+    """Damage through h5py, with HDF5's own structure and checksums whole."""
+    old = file[name]
+    values = old[()]
+    if kind == "value" and values.size:
+        raw = bytearray(values.tobytes())
+        raw[int(random.integers(len(raw)))] ^= 1 << int(random.integers(8))
+        old[...] = np.frombuffer(bytes(raw), values.dtype).reshape(values.shape)
+    elif kind == "link" and random.random() < 0.8:
+        file.move(name, "between")
+        file.move(other, name)
+        file.move("between", other)
+    elif kind in ("type", "shape", "huge", "link"):
+        attributes = dict(old.attrs)
+        del file[name]
+        if kind == "type":
+            types = [np.float32, np.float64, np.int64, np.uint8, np.complex64, "S8"]
+            new = np.zeros(values.shape, types[int(random.integers(len(types)))])
+            file.create_dataset(name, data=new, chunks=True, maxshape=(None, *values.shape[1:]))
+        elif kind == "shape":
+            shape = [max(0, n + int(random.integers(-2, 3))) for n in values.shape] + [2] * int(random.integers(0, 2))
+            file.create_dataset(name, shape, values.dtype)
+        elif kind == "huge":
+            shape = (int(10 ** random.integers(6, 16)), *values.shape[1:])
+            file.create_dataset(name, shape, values.dtype, chunks=(64, *(max(1, n) for n in values.shape[1:])))
+        else:
+            file[name] = h5py.ExternalLink("/dev/zero", "/x") if random.random() < 0.5 else h5py.SoftLink(f"/{other}")
+        if isinstance(file.get(name, getlink=True), h5py.HardLink):
+            file[name].attrs.update(attributes)
+
+
+def called(*words: str) -> tuple[int, str, str]:
+    """A command in this process: exit code, standard output and error."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+        try:
+            cli.main(list(words))
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return code, out.getvalue(), err.getvalue()
+
+
+def arrays(folder: Path) -> dict[str, np.ndarray]:
+    """What an export holds."""
+    if not (folder / "trace.npz").exists():
+        return {}
+    with np.load(folder / "trace.npz", allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def run(command: str, path: Path, folder: Path) -> tuple[int, str, str, Any]:
+    """Exit code, output, error, and what was made."""
+    shutil.rmtree(folder, ignore_errors=True) if command in ("export", "plot") else None
+    if command == "plot":
+        folder.mkdir()
+    new = path.with_suffix(".new")
+    words = {
+        "info": ["info", str(path)], "check": ["info", "--check", str(path)],
+        "export": ["export", str(path), "--format", "npz", "-o", str(folder)],
+        "plot": ["plot", str(path), "-o", str(folder / "p.png")],
+        "resume": ["resume", str(path), "--steps", str(END), "--threads", "1", "--quiet"],
+        "repair": ["repair", str(path), "-o", str(new), "--force"],
+    }[command]  # fmt: skip
+    if command == "resume":  # which replaces it
+        shutil.copy(path, new)
+        words[1] = str(new)
+    code, out, err = called(*words)
+    if command == "export":
+        return code, out, err, arrays(folder)
+    return code, out.replace(str(path), "FILE"), err, new
+
+
+def same_rows(new: dict[str, np.ndarray], old: dict[str, np.ndarray]) -> str:
+    """Whether arrays by path are those of the undamaged file ("right"), or those without some rows ("fewer")."""
+    verdict = "right"
+    if "final/theta" not in new:  # nor is it known then which chips diverged
+        new = {name: array for name, array in new.items() if name != "final/diverged_step"}
+    for name in new.keys() | old.keys():
+        if name not in new or name not in old:
+            verdict = "fewer" if name in old and name != "record/step" else "other"
+        elif name.startswith(("record/", "probe/")) and name != "probe/chip":
+            group = name.split("/")[0]
+            where = np.isin(old[f"{group}/step"], new[f"{group}/step"])
+            if len(new[name]) != where.sum() or not equal(new[name], old[name][where]):
+                return "other"
+            verdict = "fewer" if not where.all() and verdict == "right" else verdict
+        elif not equal(new[name], old[name]):
+            return "other"
+        if verdict == "other":
+            return verdict
+    return verdict
+
+
+def equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """To the bit."""
+    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def gone_on(path: Path, whole: Any) -> str:
+    """Whether a run that was gone on with is the one in one piece."""
+    with am.Trace(path) as more:
+        where = np.isin(more.step, whole.step)
+        back = np.isin(whole.step, more.step)
+        rows = all(equal(more.record[n][where], whole.record[n][back]) for n in whole.record if n in more.record)
+        return "right" if rows and equal(more.theta, whole.theta) and am.check_trace(path).whole else "other"
+
+
+def verdict(command: str, path: Path, folder: Path, good: dict[str, Any]) -> str:
+    """What a command makes of a damaged file."""
+    code, out, err, new = run(command, path, folder)
+    lines = [line for line in err.splitlines() if "warning" not in line]
+    if "Traceback" in out + err or "a bug" in err:
+        return f"TRACEBACK {lines[-1][:300] if lines else ''}"
+    if "out of memory" in err:
+        return "MEMORY"
+    if command == "check":
+        return "reported" if code == 1 and out.strip() else "right" if code == 0 else "error"
+    if code:
+        return "error" if len(lines) == 1 and lines[0].startswith("analogmgd: error: ") else f"TRACEBACK {err[:300]}"
+    if command == "export":
+        return same_rows(new, good["exported"])
+    if command == "resume":
+        return gone_on(new, good["whole"])
+    if command == "repair":
+        if not am.check_trace(new).whole:
+            return f"other {am.check_trace(new).problems[:2]}"
+        code, _, err, kept = run("export", new, folder)
+        if code:
+            return f"other {err[:200]}"
+        found = same_rows(kept, good["exported"])
+        if found != "other":
+            code, _, err = called("resume", str(new), "--steps", str(END), "--threads", "1", "--quiet")
+            found = f"other {err[:200]}" if code and "analogmgd: error" not in err else found
+            found = gone_on(new, good["whole"]) if not code and gone_on(new, good["whole"]) != "right" else found
+        return found
+    same = out == good["info"] if command == "info" else (folder / "p.png").read_bytes() == good["plot"]
+    return "right" if same else "other"
+
+
+def worker(folder: Path, goods: dict[str, Any], tasks: list[tuple[int, str]], options: Any, pipe: int) -> None:
+    """Do tasks, saying so before and after each."""
+    used = psutil.Process().memory_info().vms
+    resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    path, last = folder / "damaged.h5", -1
+    for number, command in tasks:
+        if number != last:
+            what = spoil(folder, goods, path, number, options.seed)
+            last = number
+        os.write(pipe, json.dumps(["begin", number, command, what]).encode() + b"\n")
+        try:
+            found = verdict(command, path, folder / "made", goods[what.split(":")[0]])
+        except MemoryError:
+            found = "MEMORY"
+        except BaseException as error:
+            found = f"TRACEBACK {type(error).__name__}: {error}"[:400]
+        os.write(pipe, json.dumps(["end", number, command, what, found]).encode() + b"\n")
+    os._exit(0)
+
+
+def spoil(folder: Path, goods: dict[str, Any], path: Path, number: int, seed: int) -> str:
+    """Damage number so and so: which trace, and how."""
+    random = np.random.default_rng([seed, number])
+    name = list(goods)[number % len(goods)]
+    shutil.copy(folder / f"{name}.h5", path)
+    return f"{name}: {damage(path, random)}"
+
+
+def outcomes(folder: Path, goods: dict[str, Any], options: Any) -> Iterator[tuple[int, str, str, str]]:
+    """Number, command, damage and verdict of every task."""
+    tasks = [(n, c) for n in range(options.first, options.first + options.count) for c in COMMANDS
+             if c != "plot" or n % options.plots == 0]  # fmt: skip
+    while tasks:
+        ours, theirs = os.pipe()
+        process = os.fork()
+        if not process:
+            os.close(ours)
+            worker(folder, goods, tasks, options, theirs)
+        os.close(theirs)
+        begun: list[Any] = ["", 0, "", ""]
+        with os.fdopen(ours, "rb") as pipe:
+            while True:
+                ready = select.select([pipe], [], [], SECONDS)[0]
+                line = pipe.readline() if ready else b""
+                if not line:
+                    break
+                begun = json.loads(line)
+                if begun[0] == "end":
+                    tasks.pop(0)
+                    yield begun[1], begun[2], begun[3], begun[4]
+        os.kill(process, signal.SIGKILL) if not ready else None
+        status = os.waitpid(process, 0)[1]
+        if tasks:
+            tasks.pop(0)
+            yield begun[1], begun[2], begun[3], "HANG" if not ready else f"CRASH signal {os.WTERMSIG(status)}"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Damage, run, count, save."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first damage")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plots", type=int, default=10, help="every so manieth copy is drawn")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    options = parser.parse_args(words)
+    counts, bad, start = {command: Counter[str]() for command in COMMANDS}, list[str](), time.monotonic()
+    kinds: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        goods = {run_name: made(folder, run_name, STEPS) for run_name in RUNS}
+        reported = True
+        for number, command, what, found in outcomes(folder, goods, options):
+            if command == "info":
+                kinds[what.split()[1]] += 1
+            word = found.split()[0]
+            if command == "info":
+                info_word = word
+            if command == "check":
+                reported = word != "right"
+                counts["info"][judged(info_word, reported, bad, f"{number} info: {what}: {info_word}")] += 1
+            if command != "info":
+                counts[command][judged(word, reported, bad, f"{number} {command}: {what}: {found}")] += 1
+    result = {
+        "machine": machine(), "damages": options.count, "seed": options.seed, "kinds": dict(kinds), "bad": bad,
+        "outcomes": {command: dict(found) for command, found in counts.items()},
+        "seconds": round(time.monotonic() - start),
+    }  # fmt: skip
+    print(json.dumps(result["outcomes"], indent=1), *bad, sep="\n")
+    save("damage", result, options.out)
+    return 1 if bad else 0
+
+
+def judged(word: str, reported: bool, bad: list[str], line: str) -> str:
+    """The kind of an outcome; what must not be is noted."""
+    if word == "other":
+        word = "WRONG" if not reported or line.split()[1] in ("resume:", "repair:", "export:") else "reported"
+    if word in BAD:
+        bad.append(line)
+        print(line, file=sys.stderr)
+    return word
+
+
+if __name__ == "__main__":
+    sys.exit(main())
