@@ -83,9 +83,8 @@ def measured(name: str, chips: int, rounds: int, seconds: float, threads: int) -
     timed = Timed(am.Network.mlp(sizes), made(sizes), chips, threads)
     timed.run(20, math.inf)  # kernels are compiled, or loaded
     steps = 50
-    while (took := timed.run(steps, math.inf)["wall_seconds"]) < seconds / 8:
-        steps *= 4
-    steps = max(steps, int(steps * seconds / took))
+    while (took := timed.run(steps, math.inf)["wall_seconds"]) < 0.8 * seconds:
+        steps = int(steps * min(8, max(1.3, seconds / took)))  # short runs are mostly their beginning
     pairs = []
     for number in range(rounds):
         order = (engine.CHECKPOINT_SECONDS, math.inf) if number % 2 else (math.inf, engine.CHECKPOINT_SECONDS)
