@@ -28,7 +28,8 @@ from .row_block import RowBlock
 
 CHUNK_SECONDS = 0.03
 CHECKPOINT_SECONDS = 5.0  # from one checkpoint to the next, or
-CHECKPOINT_SHARE = 50  # so many times what it took to write
+CHECKPOINT_SHARE = 100  # so many times what the last one took to write
+CHECKPOINT_RATE = 1e8  # bytes a second, for the first one
 ALONE = {"rows": RowBlock, "columns": ColumnBlock}  # kinds of blocks of one chip
 
 
@@ -270,7 +271,7 @@ class Engine:
         status = "complete"
         own = Interrupts() if interrupts is None else contextlib.nullcontext(interrupts)
         with own as stops, ThreadPoolExecutor(self.threads, "analogmgd") as pool:
-            due = time.perf_counter() + CHECKPOINT_SECONDS if on_checkpoint else math.inf
+            due = time.perf_counter() + self._first_checkpoint() if on_checkpoint else math.inf
 
             def ended() -> bool:
                 return stops.count > 0 or merger.hopeless
@@ -300,6 +301,11 @@ class Engine:
             finally:
                 self.stop.set()
         return status
+
+    def _first_checkpoint(self) -> float:
+        """Seconds until the first checkpoint."""
+        size = sum(array.nbytes for r in self.runners for array in r.block.state())
+        return max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * size / CHECKPOINT_RATE)
 
     @property
     def done(self) -> bool:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from .export import Table, check_format, write_files
 from .sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
+from .units import unit_of
 
 Array = npt.NDArray[Any]
 STATES = np.array(["to do", "done", "failed"])
@@ -54,7 +55,7 @@ def points_table(sweep: SweepFile) -> Table:
     meanings = {"point": "number of the point", "state": "what became of it", "error": "why it failed"}
     meanings["wall_seconds"] = "time it took"
     columns = {
-        name: (array.dtype, "s" if name == "wall_seconds" else "1", meanings.get(name, "what is varied"))
+        name: (array.dtype, "s" if name == "wall_seconds" else unit_of(name), meanings.get(name, "what is varied"))
         for name, array in values.items()
     }
     return Table("points", columns, iter([values]))
@@ -64,7 +65,7 @@ def chips_table(sweep: SweepFile) -> Table:
     """One line for each chip of a point that is done."""
     keys = varied(sweep)
     columns: dict[str, Any] = {"point": (np.dtype(np.int64), "1", "number of the point")}
-    columns |= {name: (array.dtype, "1", "what is varied") for name, array in keys.items()}
+    columns |= {name: (array.dtype, unit_of(name), "what is varied") for name, array in keys.items()}
     columns |= {name: (np.dtype(dtype), unit, text) for name, (dtype, _, unit, text) in OF_CHIP.items()}
     names = [str(target).replace(" ", "_") for target in sweep.targets]
     for kind, (dtype, _, unit, text) in TO_TARGET.items():

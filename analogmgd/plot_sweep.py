@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 
 from .errors import ConfigError
 from .plot_base import CYCLE, STYLE
+from .study_values import final
 from .sweep_file import DONE, SweepFile
 from .sweep_statistics import share, spread, time_to_target
+from .units import labelled
 
 Array = npt.NDArray[Any]
 LINES = 6  # of a second key; more, and it is drawn as a map
@@ -124,7 +126,7 @@ def draw_map(ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, li
     for count, labels, axis in ((len(columns), columns, ax.xaxis), (len(rows), rows, ax.yaxis)):
         some = np.unique(np.linspace(0, count - 1, min(count, 6)).round().astype(int))
         axis.set_ticks(some + 0.5, [f"{labels[k]:.3g}" if labels.dtype.kind in "fi" else str(labels[k]) for k in some])
-    ax.set(xlabel=x, ylabel=lines, title=title(panel))
+    ax.set(xlabel=labelled(x), ylabel=labelled(lines), title=title(panel))
     ax.grid(False)
     figure = ax.get_figure()
     assert figure is not None
@@ -136,15 +138,13 @@ def statistic(sweep: SweepFile, panel: tuple[str, str, int], points: Array) -> t
     kind, name, k = panel
     there = np.concatenate([sweep.file["chips/chip"][n] for n in points]) >= 0
     if kind == "final":
-        values = np.concatenate([sweep.file[f"chips/final_{name}"][n] for n in points])[there]
-        found = spread(values * (100 if name == "accuracy" else 1))
+        found = spread(final(sweep, name, points) * (100 if name == "accuracy" else 1))
         return found["q25"], found["median"], found["q75"]
     times = np.concatenate([sweep.file["chips/steps_to_target"][n, k] for n in points])[there]
     if kind == "share":
         found = share(int(np.isfinite(times).sum()), len(times))
         return 100 * found["low"], 100 * found["share"], 100 * found["high"]
-    end = float(np.concatenate([sweep.file["chips/steps"][n] for n in points])[there].max())
-    found = time_to_target(times, end)
+    found = time_to_target(times, np.concatenate([sweep.file["chips/steps"][n] for n in points])[there])
     return found["q25"], found["median"], found["q75"]
 
 
@@ -160,7 +160,7 @@ def name_axes(
     ax: Axes, sweep: SweepFile, panel: tuple[str, str, int], x: str, ticks: Array | None, across: Array
 ) -> None:
     """Labels and scale."""
-    ax.set(xlabel=x, title=title(panel))
+    ax.set(xlabel=labelled(x), title=title(panel))
     if ticks is not None:
         ax.set_xticks(range(len(ticks)), list(ticks), rotation=30 if len(ticks) > 3 else 0)
         return

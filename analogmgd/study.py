@@ -226,6 +226,8 @@ def written(study: Study, place: Path, quick: bool, status: str, results: Path |
         files = {name: stack.enter_context(SweepFile(os.fspath(place / f"{name}.h5"))) for name in study.raw}
         curves = [panel.curves(files, results) for panel in study.panels]
         there = [bool(some) or not panel.results for panel, some in zip(study.panels, curves, strict=True)]
-        outcomes = [check.outcome(study.panels, curves) for check in study.checks if there[check.panel]]
+        outcomes = [
+            check.outcome(study.panels, curves, status == "failed") for check in study.checks if there[check.panel]
+        ]
         shows = study.shows.format_map({k: in_words(n, curves) for k, n in study.numbers.items()})
     return write_pages(study, place, quick, status, curves, outcomes, shows)

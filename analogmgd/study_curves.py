@@ -236,14 +236,13 @@ class Panel:
             times = gathered(file, "steps_to_target", points, self.target)
             chips = [int((file.file["chips/chip"][n] >= 0).sum()) for n in points]
             pace = np.repeat(np.array(took) / np.array(chips), chips)
-            found = time_to_target(times * pace, float((gathered(file, "steps", points) * pace).max()))
+            found = time_to_target(times * pace, gathered(file, "steps", points) * pace)
             return found["low"], found["median"], found["high"], len(times)
         times = gathered(file, f"{'seconds' if self.value == 'seconds' else 'steps'}_to_target", points, self.target)
         if self.value == "solved":
             found = share(int(np.isfinite(times).sum()), len(times))
             return scale * found["low"], scale * found["share"], scale * found["high"], len(times)
-        end = gathered(file, "seconds" if self.value == "seconds" else "steps", points)
-        found = time_to_target(times, float(end.max()))
+        found = time_to_target(times, gathered(file, "seconds" if self.value == "seconds" else "steps", points))
         return found["low"], found["median"], found["high"], len(times)
 
     def largest(self, file: SweepFile, points: Array) -> tuple[float, float, float, int]:

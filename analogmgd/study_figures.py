@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLoca
 from .errors import ConfigError
 from .plot_base import CYCLE, STYLE
 from .study_curves import Curve, Panel
+from .units import labelled
 
 ACROSS = 3
 TICKS = 7  # of a logarithmic horizontal axis, at most
@@ -70,7 +71,7 @@ def draw_panel(ax: Axes, panel: Panel, curves: Sequence[Curve], label: str) -> N
             fmt=MARKS[k % len(MARKS)] + ("" if names else "-"), ms=4, lw=1.2, capsize=2,
             color=colour, label=curve.label if several else None,
         )  # fmt: skip
-    ax.set(title=panel.title, xlabel=panel.xlabel or panel.x or "", ylabel=label)
+    ax.set(title=panel.title, xlabel=panel.xlabel or labelled(panel.x or ""), ylabel=label)
     if names:
         ax.set_xticks(range(len(names)), [str(name) for name in names], rotation=30, ha="right")
     else:

@@ -34,6 +34,7 @@ from . import __version__
 from .errors import ConfigError, TraceError
 from .sweep_point import Target
 from .trace_open import one_line
+from .units import unit_of
 from .vary import Axis, Points
 
 Array = npt.NDArray[Any]
@@ -83,7 +84,7 @@ def created(
             for axis in points.axes:
                 values = [point[axis.key] for point in points]
                 file[f"points/{axis.key}"] = column(values)
-                file[f"points/{axis.key}"].attrs.update(unit="1", meaning="what is varied")
+                file[f"points/{axis.key}"].attrs.update(unit=unit_of(axis.key), meaning="what is varied")
             for name, (dtype, fill, unit, text) in OF_CHIP.items():
                 place(file, f"chips/{name}", (n, chips), dtype, fill, unit, text)
             for name, (dtype, fill, unit, text) in TO_TARGET.items():
@@ -184,11 +185,13 @@ class SweepFile:
         for name in TO_TARGET:
             self.file[f"chips/{name}"][n, :, : found[name].shape[1]] = found[name]
         self.file["points/wall_seconds"][n] = found["wall_seconds"]
+        self.file["points/error"][n] = b""  # of an earlier attempt
         self._end(n, DONE)
 
     def fail(self, n: int, error: str) -> None:
         """Keep why point n failed."""
-        self.file["points/error"][n] = error.encode()[:ERROR_BYTES]
+        whole = error.encode()[:ERROR_BYTES].decode(errors="ignore")  # no part of a character
+        self.file["points/error"][n] = whole.encode()
         self._end(n, FAILED)
 
     def _end(self, n: int, state: int) -> None:
@@ -212,4 +215,6 @@ class SweepFile:
 
     def errors(self) -> dict[int, str]:
         """Why the failed points failed."""
-        return {int(n): self.file["points/error"][n].decode() for n in np.flatnonzero(self.state == FAILED)}
+        return {
+            int(n): self.file["points/error"][n].decode(errors="replace") for n in np.flatnonzero(self.state == FAILED)
+        }

@@ -2,7 +2,8 @@
 
 A chip that does not reach its target within the run, or diverges, is censored at the end of the run. All of a point
 are censored at the same time, so that Kaplan and Meier's estimate (1958) is the distribution of those that got there,
-and its median is the middle chip's time where half of them did; it is unknown, NaN, where fewer did.
+and its median is the middle chip's time where half of them did; it is unknown, NaN, where fewer did. Points of
+different length that are taken together have an end for each chip.
 Intervals: of a median by the bootstrap over chips (percentiles, 95 %), of a share by Wilson (1927).
 """
 
@@ -34,26 +35,48 @@ def spread(values: Array) -> dict[str, float]:
     return {"median": median, "q25": q25, "q75": q75, "low": low, "high": high, "n": len(values)}
 
 
-def time_to_target(times: Array, end: float) -> dict[str, float]:
+def time_to_target(times: Array, end: float | Array) -> dict[str, float]:
     """Kaplan-Meier median with its interval, quartiles, and how many got there; `times` NaN where a chip did not.
+
+    end : of the runs, of all or of each
 
     >>> found = time_to_target(np.array([1.0, 2.0, 3.0, np.nan, np.nan]), end=10.0)
     >>> found["median"], found["reached"]
     (3.0, 3)
     """
-    from scipy import stats  # type: ignore[import-untyped]
-
     times = np.asarray(times, np.float64)
+    ends = np.broadcast_to(np.asarray(end, np.float64), times.shape)
     reached = np.isfinite(times)
     found: dict[str, float] = {"reached": int(reached.sum()), "n": len(times)}
     if not reached.any():
         return dict.fromkeys(("median", "q25", "q75", "low", "high"), float("nan")) | found
-    alive = stats.ecdf(stats.CensoredData.right_censored(np.where(reached, times, end), ~reached)).sf
-    for name, left in (("q25", 0.75), ("median", 0.5), ("q75", 0.25)):
-        there = alive.quantiles[alive.probabilities <= left + 1e-12]
-        found[name] = float(there[0]) if len(there) else float("nan")
-    found["low"], found["high"] = interval_of_median(np.where(reached, times, np.inf), first=True)
+    until = np.where(reached, times, ends)
+    for name, quantile in zip(("q25", "median", "q75"), survival(until, reached, (0.75, 0.5, 0.25)), strict=True):
+        found[name] = quantile
+    if (ends == ends[0]).all():
+        found["low"], found["high"] = interval_of_median(np.where(reached, times, np.inf), first=True)
+        return found
+    random = np.random.default_rng(SEED)
+    drawn = [random.integers(0, len(times), len(times)) for _ in range(RESAMPLES)]
+    middles = [survival(until[some], reached[some], (0.5,))[0] if reached[some].any() else np.nan for some in drawn]
+    found["low"], found["high"] = percentiles(np.nan_to_num(np.array(middles), nan=np.inf))
     return found
+
+
+def survival(until: Array, reached: Array, left: tuple[float, ...]) -> list[float]:
+    """Times at which no more than so much of Kaplan and Meier's estimate is left, NaN where it is not known."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    alive = stats.ecdf(stats.CensoredData.right_censored(until, ~reached)).sf
+    there = [alive.quantiles[alive.probabilities <= part + 1e-12] for part in left]
+    return [float(quantiles[0]) if len(quantiles) else float("nan") for quantiles in there]
+
+
+def percentiles(middles: Array) -> tuple[float, float]:
+    """The ends of an interval from medians of drawn chips; NaN where one is not finite."""
+    ends = (1 - LEVEL) / 2
+    low, high = np.quantile(middles, [ends, 1 - ends], method="inverted_cdf")
+    return tuple(float(v) if np.isfinite(v) else float("nan") for v in (low, high))  # type: ignore[return-value]
 
 
 def interval_of_median(values: Array, first: bool = False) -> tuple[float, float]:
@@ -69,9 +92,7 @@ def interval_of_median(values: Array, first: bool = False) -> tuple[float, float
         drawn = np.sort(random.integers(0, n, (min(max(1, BLOCK // n), RESAMPLES - start), n)), axis=1)
         later = values[drawn[:, (n - 1) // 2 if first else n // 2]]
         middles.append(later if first else (later + values[drawn[:, (n - 1) // 2]]) / 2)
-    ends = (1 - LEVEL) / 2
-    low, high = np.quantile(np.concatenate(middles), [ends, 1 - ends], method="inverted_cdf")
-    return tuple(float(v) if np.isfinite(v) else float("nan") for v in (low, high))  # type: ignore[return-value]
+    return percentiles(np.concatenate(middles))
 
 
 def share(count: int, n: int) -> dict[str, float]:

@@ -81,7 +81,7 @@ def tiny(self, quick=False, whole=Study.sweeps):
 def test_a_study_from_end_to_end(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # no bench/results
     monkeypatch.setattr(Study, "sweeps", tiny)
-    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves: {**OUTCOME, "says": self.says})
+    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves, failed: {**OUTCOME, "says": self.says})
     found = run_study(name, tmp_path / "out", threads=1)
     assert found["status"] == "complete"
     assert json.loads((tmp_path / "out" / "study.json").read_text())["name"] == name
@@ -232,8 +232,8 @@ def test_checks_can_fail():
     curves = [[line("u", x=[1, 10], middle=[100.0, 400.0], low=[90.0, 350.0], high=[110.0, 450.0]),
                line("v", x=[1, 10], middle=[50.0, math.nan])]]  # fmt: skip
 
-    def verdict_of(**table):
-        return Check.of_table("s", {"says": "", "panel": 0, **table}, [panel]).outcome([panel], curves)
+    def verdict_of(missing=False, **table):
+        return Check.of_table("s", {"says": "", "panel": 0, **table}, [panel]).outcome([panel], curves, missing)
 
     found = verdict_of(kind="ratio", at=10, to=1, line="u", expect=[3, 6])
     assert (found["low"], found["value"], found["high"]) == (pytest.approx(350 / 110), 4.0, pytest.approx(5.0))
@@ -245,6 +245,7 @@ def test_checks_can_fail():
     assert verdict_of(kind="value", at=10, line="w", expect=[0, 1])["verdict"] == "not resolved"  # no such line
     with pytest.raises(am.ConfigError, match="has no 7"):
         verdict_of(kind="value", at=7, line="u", expect=[0, 1])
+    assert verdict_of(missing=True, kind="value", at=7, line="u", expect=[0, 1])["verdict"] == "not resolved"
     assert verdict(1.0, 2.0, (2.5, 3.0)) == "contradicted"
 
 
@@ -442,7 +443,9 @@ def test_the_program(tmp_path):
 
 def test_a_study_in_a_report(tmp_path, monkeypatch):
     monkeypatch.setattr(Study, "sweeps", tiny)
-    monkeypatch.setattr(Check, "outcome", lambda self, panels, curves: {**OUTCOME, "says": "<b>", "low": math.nan})
+    monkeypatch.setattr(
+        Check, "outcome", lambda self, panels, curves, failed: {**OUTCOME, "says": "<b>", "low": math.nan}
+    )
     run_study("tau-p", tmp_path / "s", threads=1)
     page = am.report(tmp_path / "s", tmp_path / "s.html").read_text()
     assert Study.load("tau-p").title in page

@@ -275,6 +275,24 @@ def test_time_to_target_is_the_estimate_of_kaplan_and_meier():
     assert np.isnan(time_to_target(np.full(4, np.nan), 1.0)["median"])
 
 
+def test_runs_of_different_length_are_censored_each_at_its_own_end():
+    """Kaplan and Meier by hand: at every event the share that is left falls by one part in those still at risk."""
+    random = np.random.default_rng(2)
+    ends = np.repeat([100.0, 1000.0], 50)
+    whole = random.exponential(700, 100)
+    times = np.where(whole <= ends, whole, np.nan)
+    left, expected = 1.0, np.nan
+    for t in np.sort(times[np.isfinite(times)]):
+        left *= 1 - 1 / (np.where(np.isfinite(times), times, ends) >= t).sum()
+        if left <= 0.5:
+            expected = t
+            break
+    found = time_to_target(times, ends)
+    assert found["median"] == expected
+    assert found["low"] < expected < found["high"]
+    assert np.isnan(time_to_target(times, 1000.0)["median"])  # as if all had been looked at for as long
+
+
 def test_intervals_hold_what_they_should():
     """95 % intervals of 400 samples of 25: the count that hold the truth is binomial; two-sided, 1 in 1000."""
     random = np.random.default_rng(2)
@@ -435,3 +453,31 @@ def test_keys_that_go_along_are_no_lines(tmp_path):
             plot_sweep(sweep, tmp_path / "s.png", x="rule.eta")
             plot_sweep(sweep, tmp_path / "s.png", x="rule.tau_x")
     assert drawn == [("rule.eta", "rule.tau_x"), ("rule.tau_x", "rule.eta")]
+
+
+def test_errors_in_any_script(tmp_path):
+    """A long text of wide characters is cut between them; a point that succeeds later has no error any more."""
+    path = str(tmp_path / "s.h5")
+    points = grid([Axis.read("rule.eta=0.1,0.2")])
+    sweep_of(points).run(path, threads=1)
+    with SweepFile(path, write=True) as sweep:
+        sweep.fail(1, "x" + "\u00e4" * 300)
+    with SweepFile(path) as sweep:
+        assert set(sweep.errors()[1][1:]) == {"\u00e4"}
+    sweep_of(points).run(path, threads=1)
+    with SweepFile(path) as sweep:
+        assert sweep.errors() == {}
+        assert sweep.file["points/error"][1] == b""
+
+
+def test_a_chip_that_diverged_is_no_better_than_none(tmp_path):
+    """In medians it counts as an accuracy of 0, as in studies."""
+    given = overlay(SMALL, {"network": {"sizes": [2, 2, 1], "activation": "linear"}})
+    path = str(tmp_path / "s.h5")
+    sweep_of(grid([Axis.read("rule.eta=0.1,1e20")]), given, targets=[]).run(path, threads=1)
+    from analogmgd.cli.sweep import table
+
+    with SweepFile(path) as sweep:
+        rows = table(sweep)
+    assert rows[1]["diverged"] == 5
+    assert rows[1]["final_accuracy"]["median"] == 0

@@ -205,6 +205,7 @@ def table(file: SweepFile) -> list[dict[str, Any]]:
     """A row a point: what is varied, what became of its chips."""
     import numpy as np
 
+    from analogmgd.study_values import final
     from analogmgd.sweep_file import DONE, FAILED
     from analogmgd.sweep_statistics import share, spread, time_to_target
 
@@ -218,7 +219,7 @@ def table(file: SweepFile) -> list[dict[str, Any]]:
             row |= {"state": "done", "chips": int(there.sum())}
             row["diverged"] = int((file.file["chips/status"][n][there] == 2).sum())
             for name in ("accuracy", "cost"):
-                row[f"final_{name}"] = spread(file.file[f"chips/final_{name}"][n][there])
+                row[f"final_{name}"] = spread(final(file, name, [n]))
             end = float(file.file["chips/steps"][n][there].max())
             row["targets"] = []
             for k, target in enumerate(file.targets):
