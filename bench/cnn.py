@@ -9,7 +9,8 @@ the schedule with the length. --minutes measures the pace for a few seconds firs
 Seeds are run one after another; the file is written anew with every row, so that what there is of a run that was
 stopped can be read. --add keeps the finished runs of a file of the same recipe, data and number of steps (of
 backpropagation those of its recipe), and does not run their seeds again. --compare also trains the recipe of
-backpropagation beside it (NAME-backprop.toml, also for NAME-hour.toml), with the same seeds. Writes cnn_NAME.json and .png: medians and ranges
+backpropagation beside it (NAME-backprop.toml, also for NAME-hour.toml), with the same seeds. Writes cnn_NAME.json and
+.png: medians and ranges
 over the seeds, and a table of the accuracy at 10^3, 10^4, .. steps with the time hardware of the named step times would
 take, baselines counted, beside the time backpropagation took on this machine to the same accuracy. The clock on the
 wall includes the evaluations (a few per cent); `processor` is the time of all threads, on which other work on the
