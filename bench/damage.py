@@ -23,6 +23,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -198,7 +199,7 @@ def run(command: str, path: Path, folder: Path) -> tuple[int, str, str, Any]:
     code, out, err = called(*words)
     if command == "export":
         return code, out, err, arrays(folder)
-    return code, out.replace(str(path), "FILE"), err, new
+    return code, re.sub(rf"{re.escape(str(path))} \(.*\)", "FILE", out), err, new  # and its size
 
 
 def same_rows(new: dict[str, np.ndarray], old: dict[str, np.ndarray]) -> str:
