@@ -10,6 +10,7 @@ checkpoints have their own.
 from __future__ import annotations
 
 import math
+import weakref
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -83,7 +84,7 @@ class Checksums:
     """
 
     def __init__(self, store: FileStore) -> None:
-        self._store = store
+        self._store: FileStore = weakref.proxy(store)  # no circle: a trace that nobody holds is closed at once
         about = store.attributes()
         self.known = "types" in about
         self.fixed: dict[str, int] = {**about.get("fixed_crc32", {}), **about.get("final_crc32", {})}

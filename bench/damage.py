@@ -274,9 +274,12 @@ def worker(folder: Path, goods: dict[str, Any], tasks: list[tuple[int, str]], op
     used = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    path, last = folder / "damaged.h5", -1
+    last = -1
     for number, command in tasks:
+        path = folder / f"{number}.h5"  # each its own: HDF5 knows files by what they are, not by their names
         if number != last:
+            for old in folder.glob("[0-9]*"):
+                old.unlink()
             what = spoil(folder, goods, path, number, options.seed)
             last = number
         os.write(pipe, json.dumps(["begin", number, command, what]).encode() + b"\n")
@@ -307,7 +310,10 @@ def outcomes(folder: Path, goods: dict[str, Any], options: Any) -> Iterator[tupl
         process = os.fork()
         if not process:
             os.close(ours)
-            worker(folder, goods, tasks, options, theirs)
+            try:
+                worker(folder, goods, tasks, options, theirs)
+            finally:
+                os._exit(1)
         os.close(theirs)
         begun: list[Any] = ["", 0, "", ""]
         with os.fdopen(ours, "rb") as pipe:
@@ -323,8 +329,9 @@ def outcomes(folder: Path, goods: dict[str, Any], options: Any) -> Iterator[tupl
         os.kill(process, signal.SIGKILL) if not ready else None
         status = os.waitpid(process, 0)[1]
         if tasks:
-            tasks.pop(0)
-            yield begun[1], begun[2], begun[3], "HANG" if not ready else f"CRASH signal {os.WTERMSIG(status)}"
+            stuck = tasks.pop(0)
+            assert begun[1:3] == list(stuck), begun
+            yield *stuck, begun[3], "HANG" if not ready else f"CRASH signal {os.WTERMSIG(status)}"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -343,6 +350,8 @@ def main(words: list[str] | None = None) -> int:
         goods = {run_name: made(folder, run_name, STEPS) for run_name in RUNS}
         reported = True
         for number, command, what, found in outcomes(folder, goods, options):
+            if command == "info" and number % 100 == 99:
+                print(f"{number + 1 - options.first} damages", file=sys.stderr)
             if command == "info":
                 kinds[what.split()[1]] += 1
             word = found.split()[0]
