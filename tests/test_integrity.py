@@ -1,5 +1,6 @@
 """Damage is found, said, and what is whole salvaged: checksums, `info --check`, `repair`."""
 
+import gc
 import itertools
 import json
 import os
@@ -177,6 +178,16 @@ def test_a_kill_between_checksums_and_steps_is_no_damage(tmp_path):
     assert (found.problems, found.rows) == ((), 5)
 
 
+def test_a_trace_that_nobody_holds_is_closed_at_once(copy):
+    gc.disable()
+    try:
+        assert Trace(copy).cost.shape == (20, 3)
+        assert am.check_trace(copy).whole
+        h5py.File(copy, "r+").close()  # HDF5 would refuse
+    finally:
+        gc.enable()
+
+
 def test_rows_that_vanish_are_missed(copy):
     with h5py.File(copy, "r+") as file:
         file["record/step"].resize(12, axis=0)
@@ -259,9 +270,9 @@ def test_sweeps(tmp_path, monkeypatch):
 def test_damage_of_every_kind(tmp_path):
     """A small part of what bench/damage.py does."""
     program = Path(__file__).parent.parent / "bench" / "damage.py"
-    words = [sys.executable, str(program), "--count", "25", "--plots", "100", "--seed", "3", "--out", str(tmp_path)]
+    words = [sys.executable, str(program), "--count", "12", "--plots", "100", "--seed", "3", "--out", str(tmp_path)]
     ran = subprocess.run(words, capture_output=True, text=True, env=os.environ)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = json.loads((tmp_path / "damage.json").read_text())
     assert found["bad"] == []
-    assert sum(found["outcomes"]["export"].values()) == 25
+    assert sum(found["outcomes"]["export"].values()) == 12
