@@ -254,6 +254,25 @@ def test_what_was_salvaged_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     assert "checkpoint" in am.check_trace("run.h5").problems[0]
 
 
+def test_chips_that_are_lost_are_made_anew_but_not_a_start_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chip = am.Chip(XOR, neuron=am.Neuron(spread=0.2))
+    whole = am.train(chip, "parity", am.MGD(eta=0.3), steps=300, chips=3)
+    for name, start in (("a.h5", None), ("b.h5", np.linspace(-1, 1, 9))):
+        am.train(chip, "parity", am.MGD(eta=0.3), steps=100, chips=3, theta0=start, trace=name).close()
+    with h5py.File("a.h5") as file:
+        lost = next(name for name in file["chips"] if name != "id")
+    flip(Path("a.h5"), place(Path("a.h5"), f"chips/{lost}"))
+    assert am.repair("a.h5", "c.h5").lost == (f"/chips/{lost}",)
+    with am.resume("c.h5", steps=300) as run:
+        assert_bits(run.theta, whole.theta, "theta")
+        assert_bits(run.chip_arrays[lost], whole.chip_arrays[lost], lost)
+    flip(Path("b.h5"), place(Path("b.h5"), "chips/theta0"))
+    assert am.repair("b.h5", "d.h5").lost == ("/chips/theta0",)
+    with pytest.raises(TraceError, match="the parameters it started from are lost"):
+        am.resume("d.h5", steps=300)
+
+
 def test_sweeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"run.steps": 100, "run.chips": 2}
