@@ -222,7 +222,7 @@ def test_one_of_two_checkpoints_is_enough(often):
     with Trace("c.h5") as trace:
         before = trace.checkpoint()
     assert before.sequence == last.sequence - 1
-    assert before.step <= steps  # both may be of the end
+    assert before.step < steps
     assert am.resume("c.h5").status == "complete"
     whole = am.train(XOR, "parity", am.MGD(eta=0.1), steps=steps, chips=20, record_every=1000)
     assert_same_run(am.Trace("c.h5"), whole)
