@@ -285,7 +285,7 @@ class Engine:
                     if on_checkpoint and not (ended() or self.done):
                         self._align(max(r.block.n for r in self.runners))
                         self._drive(pool, merger, probes, on_tick, lambda: False)
-                        if self.done:
+                        if self.done:  # the end has a checkpoint of its own
                             break
                         begun = time.perf_counter()
                         on_checkpoint()

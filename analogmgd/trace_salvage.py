@@ -15,7 +15,7 @@ from .config import Config
 from .errors import AnalogMGDError, TraceError
 from .trace_check import FAULTS
 from .trace_checkpoint import Checkpoint, unpack
-from .trace_checksums import PIECE_BYTES, Array, crc, crc_of
+from .trace_checksums import PIECE_BYTES, Array, crc, crc_of, crcs_of
 from .trace_contents import RUNNING, unseal
 from .trace_open import one_line, writer_alive
 from .trace_reader import HEADER
@@ -176,18 +176,23 @@ class Salvage:
         except (AnalogMGDError, AttributeError, *FAULTS):
             self.lost.append(f"/check/{group}, without which its rows cannot be told from damaged ones")
             return
-        for line in table:
-            first, end = int(line[0]), int(line[0]) + int(line[1])
-            if 0 <= first < end <= len(found[f"{group}/step"]):
-                sums = zip(paths, line[2:], strict=True)
-                yield (first, end), [self._same(found[path], first, end, int(sum_)) for path, sum_ in sums]
+        ends = [(int(line[0]), int(line[0]) + int(line[1])) for line in table]
+        there = [i for i, (first, end) in enumerate(ends) if 0 <= first < end <= len(found[f"{group}/step"])]
+        blocks = [ends[i] for i in there]
+        whole = [self._same(found[path], blocks, table[there, 2 + i]) for i, path in enumerate(paths)]
+        yield from ((block, [quantity[i] for quantity in whole]) for i, block in enumerate(blocks))
 
     @staticmethod
-    def _same(dataset: Any, first: int, end: int, sum_: int) -> bool:
+    def _same(dataset: Any, blocks: list[Block], sums: Array) -> list[bool]:
+        """Which blocks of a quantity have their checksums."""
+        if dataset is None:
+            return [False] * len(blocks)
         try:
-            return dataset is not None and len(dataset) >= end and crc_of(dataset, first, end) == sum_
-        except (AnalogMGDError, *FAULTS):
-            return False
+            return [a == b for a, b in zip(crcs_of(dataset, blocks, len(dataset)), sums.tolist(), strict=True)]
+        except (AnalogMGDError, *FAULTS):  # some cannot be read: each by itself
+            if len(blocks) < 2:
+                return [False] * len(blocks)
+            return [Salvage._same(dataset, [b], sums[i : i + 1])[0] for i, b in enumerate(blocks)]
 
     def _readable(self, found: dict[str, Any], rows: int) -> Iterator[tuple[Block, list[bool]]]:
         """Of a file without checksums: rows that lie in the part of the file that is there, whose steps rise."""

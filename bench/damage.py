@@ -23,6 +23,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import select
 import shutil
@@ -36,44 +37,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import psutil
 from common import RESULTS, machine, save
+from damages import END, RUNS, SETTINGS, STEPS, Stop, damage
 
 import analogmgd as am
 from analogmgd import engine
 from analogmgd.cli.group import cli
 
-STEPS, END = 900, 1200
 SECONDS, BYTES = 60, 1 << 30  # of a command at most; of memory beyond what the process has
-KINDS = ("bits", "zeros", "noise", "cut", "value", "type", "shape", "link", "huge")
 BAD = ("WRONG", "TRACEBACK", "CRASH", "HANG", "MEMORY")
 COMMANDS = ("info", "check", "export", "plot", "resume", "repair")
-XOR = am.Network.mlp([2, 2, 1])
-SETTINGS: dict[str, Any] = {"chips": 3, "seed": 4, "record_every": 30, "record": ("cost", "accuracy", "theta")}
-RUNS: dict[str, tuple[Any, Any, dict[str, Any], int | None]] = {  # chip, rule, settings, signal that ends it
-    "finished": (XOR, am.MGD(eta=0.3, tau_theta=3, momentum=0.5), {"probe_chips": [1]}, None),
-    "pulsed": (am.Chip(XOR, device=am.device("pcm"), step_time=1e-3), am.MGD(eta=0.1, tau_theta=4), {}, None),
-    "interrupted": (XOR, am.MGD(eta=0.3), {"probe_chips": [0, 2]}, signal.SIGINT),
-    "killed": (XOR, am.MGD(eta=0.3), {"probe_chips": [2]}, signal.SIGKILL),
-    "diverged": (am.Network.mlp([2, 4, 1], activation="relu", output="linear"), am.MGD(eta=1e6), {}, None),
-}
-
-
-class Stop:
-    """Ends its own process by a signal after so many chip-steps."""
-
-    def __init__(self, number: int, after: int) -> None:
-        self.number, self.after = number, after
-
-    def start(self, plan: Any) -> None: ...
-    def stop(self) -> None: ...
-
-    def tick(self, steps: int, row: Any) -> None:
-        if steps >= self.after and self.number:
-            number, self.number = self.number, 0
-            os.kill(os.getpid(), number)
 
 
 def made(folder: Path, name: str, steps: int) -> dict[str, Any]:
@@ -98,65 +73,6 @@ def made(folder: Path, name: str, steps: int) -> dict[str, Any]:
     run("plot", path, folder / f"{name}-p")
     found["plot"] = (folder / f"{name}-p" / "p.png").read_bytes()
     return found
-
-
-def damage(path: Path, random: np.random.Generator) -> str:
-    """Damage a file; what was done."""
-    kind = str(random.choice(KINDS))
-    size, first = path.stat().st_size, 0
-    if kind in ("bits", "zeros", "noise", "cut"):
-        first = int(random.integers(0, size if random.random() < 0.6 else min(size, 12000)))
-        data = bytearray(path.read_bytes())
-        length = int(np.exp(random.uniform(0, np.log(4096))))
-        if kind == "bits":
-            for place in random.integers(0, size, random.integers(1, 9)) if random.random() < 0.5 else [first]:
-                data[place] ^= 1 << int(random.integers(8))
-        elif kind == "cut":
-            del data[first:]
-        else:
-            new = bytes(length) if kind == "zeros" else random.bytes(length)
-            data[first : first + length] = new[: max(0, size - first)]
-        path.write_bytes(data)
-        return f"{kind} at {first}"
-    with contextlib.suppress(am.TraceError):
-        am.release(path)
-    with h5py.File(path, "r+", locking=False) as file:
-        names: list[str] = []
-        file.visititems(lambda n, item: names.append(n) if isinstance(item, h5py.Dataset) else None)
-        name, other = (str(n) for n in random.choice(names, 2, replace=False))
-        change(file, kind, name, other, random)
-    return f"{kind} of /{name}" + (f" and /{other}" if kind == "link" else "")
-
-
-def change(file: Any, kind: str, name: str, other: str, random: np.random.Generator) -> None:
-    """Damage through h5py, with HDF5's own structure and checksums whole."""
-    old = file[name]
-    values = old[()]
-    if kind == "value" and values.size:
-        raw = bytearray(values.tobytes())
-        raw[int(random.integers(len(raw)))] ^= 1 << int(random.integers(8))
-        old[...] = np.frombuffer(bytes(raw), values.dtype).reshape(values.shape)
-    elif kind == "link" and random.random() < 0.8:
-        file.move(name, "between")
-        file.move(other, name)
-        file.move("between", other)
-    elif kind in ("type", "shape", "huge", "link"):
-        attributes = dict(old.attrs)
-        del file[name]
-        if kind == "type":
-            types = [np.float32, np.float64, np.int64, np.uint8, np.complex64, "S8"]
-            new = np.zeros(values.shape, types[int(random.integers(len(types)))])
-            file.create_dataset(name, data=new, chunks=True, maxshape=(None, *values.shape[1:]))
-        elif kind == "shape":
-            shape = [max(0, n + int(random.integers(-2, 3))) for n in values.shape] + [2] * int(random.integers(0, 2))
-            file.create_dataset(name, shape, values.dtype)
-        elif kind == "huge":
-            shape = (int(10 ** random.integers(6, 16)), *values.shape[1:])
-            file.create_dataset(name, shape, values.dtype, chunks=(64, *(max(1, n) for n in values.shape[1:])))
-        else:
-            file[name] = h5py.ExternalLink("/dev/zero", "/x") if random.random() < 0.5 else h5py.SoftLink(f"/{other}")
-        if isinstance(file.get(name, getlink=True), h5py.HardLink):
-            file[name].attrs.update(attributes)
 
 
 def called(*words: str) -> tuple[int, str, str]:
@@ -198,13 +114,13 @@ def run(command: str, path: Path, folder: Path) -> tuple[int, str, str, Any]:
     code, out, err = called(*words)
     if command == "export":
         return code, out, err, arrays(folder)
-    return code, out.replace(str(path), "FILE"), err, new
+    return code, re.sub(rf"{re.escape(str(path))} \(.*\)", "FILE", out), err, new  # and its size
 
 
 def same_rows(new: dict[str, np.ndarray], old: dict[str, np.ndarray]) -> str:
     """Whether arrays by path are those of the undamaged file ("right"), or those without some rows ("fewer")."""
     verdict = "right"
-    if "final/theta" not in new:  # nor is it known then which chips diverged
+    if "final/theta" in old and "final/theta" not in new:  # nor is it known then which chips diverged
         new = {name: array for name, array in new.items() if name != "final/diverged_step"}
     for name in new.keys() | old.keys():
         if name not in new or name not in old:
@@ -273,9 +189,12 @@ def worker(folder: Path, goods: dict[str, Any], tasks: list[tuple[int, str]], op
     used = psutil.Process().memory_info().vms
     resource.setrlimit(resource.RLIMIT_AS, (used + BYTES, used + BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    path, last = folder / "damaged.h5", -1
+    last = -1
     for number, command in tasks:
+        path = folder / f"{number}.h5"  # each its own: HDF5 knows files by what they are, not by their names
         if number != last:
+            for old in folder.glob("[0-9]*"):
+                old.unlink()
             what = spoil(folder, goods, path, number, options.seed)
             last = number
         os.write(pipe, json.dumps(["begin", number, command, what]).encode() + b"\n")
@@ -306,7 +225,10 @@ def outcomes(folder: Path, goods: dict[str, Any], options: Any) -> Iterator[tupl
         process = os.fork()
         if not process:
             os.close(ours)
-            worker(folder, goods, tasks, options, theirs)
+            try:
+                worker(folder, goods, tasks, options, theirs)
+            finally:
+                os._exit(1)
         os.close(theirs)
         begun: list[Any] = ["", 0, "", ""]
         with os.fdopen(ours, "rb") as pipe:
@@ -322,8 +244,9 @@ def outcomes(folder: Path, goods: dict[str, Any], options: Any) -> Iterator[tupl
         os.kill(process, signal.SIGKILL) if not ready else None
         status = os.waitpid(process, 0)[1]
         if tasks:
-            tasks.pop(0)
-            yield begun[1], begun[2], begun[3], "HANG" if not ready else f"CRASH signal {os.WTERMSIG(status)}"
+            stuck = tasks.pop(0)
+            assert begun[1:3] == list(stuck), begun
+            yield *stuck, begun[3], "HANG" if not ready else f"CRASH signal {os.WTERMSIG(status)}"
 
 
 def main(words: list[str] | None = None) -> int:
@@ -342,6 +265,8 @@ def main(words: list[str] | None = None) -> int:
         goods = {run_name: made(folder, run_name, STEPS) for run_name in RUNS}
         reported = True
         for number, command, what, found in outcomes(folder, goods, options):
+            if command == "info" and number % 100 == 99:
+                print(f"{number + 1 - options.first} damages", file=sys.stderr)
             if command == "info":
                 kinds[what.split()[1]] += 1
             word = found.split()[0]

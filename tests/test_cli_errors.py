@@ -159,7 +159,7 @@ def test_wrong_source(tmp_path):
 
 
 def test_wrong_command():
-    assert "commands: train, sweep, study, info" in refusal("trian")
+    assert "commands: train, resume, sweep, study, info" in refusal("trian")
     assert "did you mean 'show'?" in refusal("datasets", "shwo")
     assert "commands: fetch, list, show" in refusal("datasets", "draw")
     assert "missing argument" in refusal("train")

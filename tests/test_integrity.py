@@ -1,5 +1,6 @@
 """Damage is found, said, and what is whole salvaged: checksums, `info --check`, `repair`."""
 
+import gc
 import itertools
 import json
 import os
@@ -177,6 +178,16 @@ def test_a_kill_between_checksums_and_steps_is_no_damage(tmp_path):
     assert (found.problems, found.rows) == ((), 5)
 
 
+def test_a_trace_that_nobody_holds_is_closed_at_once(copy):
+    gc.disable()
+    try:
+        assert Trace(copy).cost.shape == (20, 3)
+        assert am.check_trace(copy).whole
+        h5py.File(copy, "r+").close()  # HDF5 would refuse
+    finally:
+        gc.enable()
+
+
 def test_rows_that_vanish_are_missed(copy):
     with h5py.File(copy, "r+") as file:
         file["record/step"].resize(12, axis=0)
@@ -185,14 +196,15 @@ def test_rows_that_vanish_are_missed(copy):
 
 def test_a_file_that_was_cut_off(copy, good, tmp_path):
     data = good.read_bytes()
-    end = place(good, "record/gradient", 12)
+    end = place(good, "record/step", 12)  # behind all other values of the rows
     copy.write_bytes(data[:end])
     new = tmp_path / "new.h5"
     assert "it is truncated" in call("info", "--check", str(copy)).stdout
     said = strict(done("repair", str(copy), "-o", str(new), "--json"))
     with Trace(new) as trace, Trace(good) as whole:
         assert trace.status == "interrupted"
-        assert trace.rows == said["rows"]
+        assert trace.rows == said["rows"] == 12
+        assert "/record: rows 12 to 19" in said["lost"]
         kept = np.isin(whole.step, trace.step)
         for name in trace.record:
             assert_bits(trace.record[name], whole.record[name][kept], name)
@@ -243,6 +255,25 @@ def test_what_was_salvaged_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     assert "checkpoint" in am.check_trace("run.h5").problems[0]
 
 
+def test_chips_that_are_lost_are_made_anew_but_not_a_start_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chip = am.Chip(XOR, neuron=am.Neuron(spread=0.2))
+    whole = am.train(chip, "parity", am.MGD(eta=0.3), steps=300, chips=3)
+    for name, start in (("a.h5", None), ("b.h5", np.linspace(-1, 1, 9))):
+        am.train(chip, "parity", am.MGD(eta=0.3), steps=100, chips=3, theta0=start, trace=name).close()
+    with h5py.File("a.h5") as file:
+        lost = next(name for name in file["chips"] if name != "id")
+    flip(Path("a.h5"), place(Path("a.h5"), f"chips/{lost}"))
+    assert am.repair("a.h5", "c.h5").lost == (f"/chips/{lost}",)
+    with am.resume("c.h5", steps=300) as run:
+        assert_bits(run.theta, whole.theta, "theta")
+        assert_bits(run.chip_arrays[lost], whole.chip_arrays[lost], lost)
+    flip(Path("b.h5"), place(Path("b.h5"), "chips/theta0"))
+    assert am.repair("b.h5", "d.h5").lost == ("/chips/theta0",)
+    with pytest.raises(TraceError, match="the parameters it started from are lost"):
+        am.resume("d.h5", steps=300)
+
+
 def test_sweeps(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     settings = {"run.steps": 100, "run.chips": 2}
@@ -259,9 +290,9 @@ def test_sweeps(tmp_path, monkeypatch):
 def test_damage_of_every_kind(tmp_path):
     """A small part of what bench/damage.py does."""
     program = Path(__file__).parent.parent / "bench" / "damage.py"
-    words = [sys.executable, str(program), "--count", "25", "--plots", "100", "--seed", "3", "--out", str(tmp_path)]
+    words = [sys.executable, str(program), "--count", "12", "--plots", "100", "--seed", "3", "--out", str(tmp_path)]
     ran = subprocess.run(words, capture_output=True, text=True, env=os.environ)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     found = json.loads((tmp_path / "damage.json").read_text())
     assert found["bad"] == []
-    assert sum(found["outcomes"]["export"].values()) == 25
+    assert sum(found["outcomes"]["export"].values()) == 12
