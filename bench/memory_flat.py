@@ -2,9 +2,9 @@
 
     python bench/memory_flat.py [--chip-steps 1e10] [--chips 1024] [--threads N]
 
-XOR on 2-2-1, cost, accuracy and parameters recorded, in a process of its own whose memory (RSS) is taken every second (of short
-runs, more often). What an idle process with everything imported has is taken off; kernels are compiled before,
-in another process. Foretold is what `analogmgd train` prints as "needs about ..". Writes memory_flat.json.
+XOR on 2-2-1, cost, accuracy and parameters recorded, in a process of its own whose memory (RSS) is taken every second
+(of short runs, more often). What an idle process with everything imported has is taken off; kernels are compiled
+before, in another process. Foretold is what `analogmgd train` prints as "needs about ..". Writes memory_flat.json.
 """
 
 from __future__ import annotations
@@ -92,9 +92,8 @@ def main() -> int:
     taken = max(samples) - found["idle"]
     megabytes = {"idle": found["idle"], "first tenth": tenth, "most": max(samples)}
     parts = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in megabytes.items())
-    print(
-        f"{options.chips} chips x {steps} steps, {found['ended']}: {len(samples)} samples, {parts} (+{100 * growth:.2f} %)"
-    )
+    print(f"{options.chips} chips x {steps} steps, {found['ended']}, {len(samples)} samples")
+    print(f"{parts} (+{100 * growth:.2f} %)")
     print(f"memory {taken / 1e6:.1f} MB above idle, {found['foretold']['memory'] / 1e6:.1f} MB foretold")
     print(f"file {found['file'] / 1e6:.3f} MB, {disk / 1e6:.3f} MB foretold ({100 * error:+.2f} %)")
     stride = max(1, len(samples) // 200)
