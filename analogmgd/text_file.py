@@ -26,7 +26,7 @@ def loads(text: str, source: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # also: a number of thousands of digits
         raise ConfigError(f"{source} is not valid TOML: {error}") from None
     level: list[Any] = [tables]
-    for _ in range(DEEPEST + 2):  # what holds all is none, and nothing is in the last
+    for _ in range(DEEPEST + 3):  # also the whole, what is in the deepest, and nothing
         if not level:
             return tables
         if any(isinstance(value, int) and value.bit_length() > MOST_BITS for value in level):
