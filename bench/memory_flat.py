@@ -3,7 +3,7 @@
     python bench/memory_flat.py [--chip-steps 1e10] [--chips 1024] [--threads N]
 
 XOR on 2-2-1, cost, accuracy and parameters recorded, in a process of its own whose memory (RSS) is taken every second
-(of short runs, more often). What an idle process with everything imported has is taken off; kernels are compiled
+(of short runs, more often). What a process with its kernels loaded has, idle, is taken off; they are compiled
 before, in another process. Foretold is what `analogmgd train` prints as "needs about ..". Writes memory_flat.json.
 """
 
@@ -37,6 +37,7 @@ class Watch:
         pass
 
 path, chips, steps, threads = sys.argv[1], *map(int, sys.argv[2:])
+am.train(am.Network.mlp([2, 2, 1]), "parity", am.MGD(eta=0.1), steps=100, chips=16, threads=threads)
 print("idle", flush=True)
 sys.stdin.readline()
 run = am.train(
