@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from .faults import Faults
 from .network import Network
 from .rule import MGD, Backprop, Count, rule_from_table
 from .settings import Settings, did_you_mean, short, whole
+from .text_file import loads, read_text
 from .wires import Wires
 
 Quantity = Literal["cost", "accuracy", "theta", "gradient", "cost_ac", "angle"]
@@ -163,7 +163,7 @@ class Config:
                     f"{name}: unknown table{did_you_mean(name, list(TABLES))}; allowed: {', '.join(TABLES)}"
                 )
             if not isinstance(table, Mapping):
-                raise ConfigError(f"{name} = {table!r}: must be a table, as in [{name}]")
+                raise ConfigError(f"{name} = {short(table)}: must be a table, as in [{name}]")
         get = {name: dict(tables.get(name, {})) for name in TABLES}
         if "name" not in get["data"]:
             raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
@@ -209,17 +209,9 @@ def pairs(table: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def parse_toml(text: str, source: str = "configuration") -> dict[str, Any]:
     """TOML text as nested dictionaries, errors in one line."""
-    try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    return loads(text, source)
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
     """The tables of a TOML file."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise ConfigError(f"{path}: cannot read: {reason}") from None
-    return parse_toml(text, str(path))
+    return parse_toml(read_text(path), str(path))

@@ -27,6 +27,7 @@ import numpy.typing as npt
 
 from .errors import ConfigError
 from .settings import short
+from .text_file import read_text
 
 FEWEST = 10  # rows after up pulses, and after down pulses
 MOST = 1000  # pulses between two rows; the fit gives them one by one
@@ -86,11 +87,7 @@ def read_pulses(source: Any) -> PulseData:
 
 def _read_csv(path: Path) -> tuple[Columns, list[str]]:
     """Columns of text, and the place of every row in the file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as e:
-        raise ConfigError(f"{path}: cannot be read: {getattr(e, 'strerror', None) or 'not text in UTF-8'}") from None
-    lines = text.splitlines()
+    lines = read_text(path).splitlines()
     rows = [(k, line) for k, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
     if not rows:
         raise ConfigError(f"{path.name}: is empty; needed: a header with {', '.join(REQUIRED)}, then rows of numbers")

@@ -11,7 +11,7 @@ from .device_needs import missing
 from .device_pair_needs import pair_problem
 from .device_presets import DEFAULTS, PRESETS
 from .errors import ConfigError
-from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, whole
+from .settings import Flag, NonNegative, Positive, Real, Settings, did_you_mean, number, short, whole
 
 Model = Literal["constant", "linear", "soft-bounds", "soft-bounds-reference", "exponential", "power"]
 MAX_PULSES = 10_000
@@ -346,7 +346,7 @@ def device(name: str = "ideal", **changes: Any) -> Device:
     if not isinstance(name, str) or name not in NAMES:
         known = list(NAMES)
         hint = did_you_mean(str(name), known)
-        raise ConfigError(f"device.name = {name!r}: unknown device{hint}; known: {', '.join(known)}")
+        raise ConfigError(f"device.name = {short(name)}: unknown device{hint}; known: {', '.join(known)}")
     plain = PRESETS[name]["model"] == "ideal"
     of_name = {k: v for k, v in PRESETS[name].items() if k != "model"} if plain else {**DEFAULTS, **PRESETS[name]}
     preset = {k: v for k, v in of_name.items() if k in Device.model_fields}

@@ -97,7 +97,7 @@ class Network(Settings):
         from .errors import ConfigError
 
         if isinstance(sizes, str) or not isinstance(sizes, Sequence) or len(sizes) < 2:
-            raise ConfigError(f"network.sizes = {sizes!r}: must be a list of at least 2 widths, input to output")
+            raise ConfigError(f"network.sizes = {short(sizes)}: must be a list of at least 2 widths, input to output")
         if output is None:
             output = "linear" if settings.get("cost") == "cross-entropy" else activation
         for key, value in (("activation", activation), ("output", output)):

@@ -6,14 +6,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 
 from .chip import Chip
 from .data import Dataset
 from .device_extras import element_size
 from .device_pair import relaxation
 from .errors import ConfigError
-from .kernels.simd import WIDTH
+from .limits import chips_bytes, free_memory, lanes_at_once
 from .rule import MGD
 
 if TYPE_CHECKING:
@@ -120,9 +119,8 @@ def check_element(plan: Plan) -> None:
 
 def check_memory(plan: Plan) -> None:
     """What the chips take must be free."""
-    chips, free = len(plan.run.chip_ids), psutil.virtual_memory().available
-    lanes = WIDTH if plan.kind == "ensemble" else 1  # lanes are taken by the vector
-    need = -(-chips // lanes) * lanes * plan.bytes_per_chip
+    chips, free, need = len(plan.run.chip_ids), free_memory(), chips_bytes(plan)
+    lanes = lanes_at_once(plan)
     if need <= 0.8 * free:
         return
     size = f"would need {need / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free"

@@ -93,6 +93,11 @@ class Bar:
         self._listener = Listener()
         event.register("numba:compile", self._listener)
 
+    def needs(self, memory: int, disk: int) -> None:
+        """What the run will take, bytes."""
+        writes = f", writes about {si(disk, 'B')}" if disk else ""
+        self._write(f"needs about {si(memory, 'B')} of memory{writes}")
+
     def start(self, plan: Plan) -> None:
         """The run is about to begin."""
         self.prepare()

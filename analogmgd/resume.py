@@ -24,7 +24,7 @@ from .session import carry_out, completed, environment, header_of
 from .trace import Trace, TraceHeader, check_fits, open_writer
 from .trace_checkpoint import Checkpoint, described
 from .trace_open import one_line, writer_alive
-from .train import Progress, watcher
+from .train import Progress, tell_needs, watcher
 
 SAME = ("machine", "cpu", "fma", "numpy", "numba")  # what the last bits of a result may depend on
 CLOSE = 1e-4  # relative difference of chips drawn on another kind of processor, at most
@@ -218,4 +218,5 @@ def _resume(
     if lock:
         lock.close()  # from now on the file says who writes it
         trace.close()
+    tell_needs(progress, plan, header, trace.path is not None)
     return carry_out(engine, writer, progress, checkpoint.wall_seconds)

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from .chip import NonNegative
 from .network import Fraction, Network, Positive
-from .settings import Settings, number, whole
+from .settings import Settings, number, short, whole
 
 Count = Annotated[int, BeforeValidator(whole), Field(ge=1, le=2**62)]
 Frequency = Annotated[float, BeforeValidator(number), Field(gt=0, lt=0.5)]
@@ -180,7 +180,7 @@ def rule_from_table(values: dict[str, Any]) -> MGD | Backprop:
     values = dict(values)
     kind = values.pop("type", "mgd")
     if kind not in ("mgd", "backprop"):
-        raise ConfigError(f'rule.type = {kind!r}: must be one of "mgd", "backprop"')
+        raise ConfigError(f'rule.type = {short(kind)}: must be one of "mgd", "backprop"')
     if isinstance(values.get("band"), list):
         values["band"] = tuple(values["band"])
     return MGD(**values) if kind == "mgd" else Backprop(**values)

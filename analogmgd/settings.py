@@ -46,7 +46,12 @@ def _limits(error: Any) -> str:
 
 def short(value: Any) -> str:
     """A value as it may stand in a message of one line."""
-    text = repr(value).replace("\n", " ")
+    try:
+        text = repr(value).replace("\n", " ")
+    except ValueError:  # a number of more than 4300 digits, or a table that holds one
+        return "a number of thousands of digits" if isinstance(value, int) else f"a {type(value).__name__} of such"
+    except RecursionError:
+        return f"a {type(value).__name__} in hundreds of others"
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -16,6 +16,7 @@ from .engine import Engine
 from .errors import ConfigError
 from .merge import RowPlan, Rows
 from .plan import Plan
+from .settings import short
 
 Array = npt.NDArray[Any]
 COMPLETE, DIVERGED = 1, 2  # status of a chip; 0: the point has not been run
@@ -46,7 +47,7 @@ class Target:
         except ValueError:
             value = float("nan")
         if name not in ("accuracy", "cost") or not value > 0 or (name == "accuracy" and value > 1) or value == np.inf:
-            raise ConfigError(f"--target {text!r}: expected an accuracy such as 0.9, or cost=0.01")
+            raise ConfigError(f"--target {short(text)}: expected an accuracy such as 0.9, or cost=0.01")
         return cls(name, value)
 
     def reached(self, values: Array) -> Array:

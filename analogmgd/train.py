@@ -16,13 +16,14 @@ from .config import Config, Run
 from .data import Dataset, load_dataset
 from .engine import Engine, thread_count
 from .errors import AnalogMGDWarning, ConfigError
+from .limits import memory_of_run
 from .merge import RowPlan, Rows
 from .network import Network
 from .plan import Plan
 from .plan_tables import iteration_seconds
 from .rule import MGD, Backprop
 from .session import carry_out, completed, header_of
-from .trace import Trace, open_writer
+from .trace import Trace, TraceHeader, estimate_record_bytes, open_writer
 
 ROWS = 500  # as many rows as a plot can use, where the user does not say
 EVALUATION_SHARE = 12  # steps a recorded sample is set against, so that evaluating takes a few per cent
@@ -96,6 +97,14 @@ def check_theta0(theta0: Any, plan: Plan) -> np.ndarray:
     return array
 
 
+def tell_needs(progress: Progress | None, plan: Plan, header: TraceHeader, in_file: bool) -> None:
+    """Let what watches the run know, if it has a method `needs`, how many bytes of memory and of disk it will take."""
+    tell = getattr(progress, "needs", None)
+    if tell is not None:
+        size = sum(estimate_record_bytes(header, in_file).values())
+        tell(memory_of_run(plan, size, in_file), size if in_file else 0)
+
+
 def run_config(
     config: Config,
     data: Dataset,
@@ -131,7 +140,9 @@ def run_config(
     for text in warnings_for(plan.rule, plan.n_perturbed, len(data.x_train), run.order, run.precision, layers):
         warnings.warn(text, AnalogMGDWarning, stacklevel=3)
     engine = Engine(plan, rows, start, count, lanes)
-    writer = open_writer(trace, completed(header, engine, start), force)
+    header = completed(header, engine, start)
+    writer = open_writer(trace, header, force)
+    tell_needs(progress, plan, header, trace is not None)
     return carry_out(engine, writer, progress)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import psutil
 
 from analogmgd.errors import DataError
+from analogmgd.limits import free_memory
 
 LARGEST = float(np.finfo(np.float32).max)  # what single precision can hold
 MAX_CLASSES = 10_000
@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 def check_memory(needed_bytes: int, what: str) -> None:
     """Refuse what does not fit into the memory that is free now. ``what`` opens the message."""
-    available = psutil.virtual_memory().available
+    available = free_memory()
     if needed_bytes > available:
         raise DataError(f"{what} needs {gib(needed_bytes)}; {gib(available)} of memory is free")
 

@@ -16,6 +16,7 @@ from analogmgd.errors import DataError
 
 from .checks import check_memory, short
 
+FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # of HDF5 itself, and h5py's lzf
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5")
 REQUIRED = ("x_train", "y_train")
 ABOUT = ("classes", "image_shape")
@@ -54,20 +55,21 @@ def read_npz(path: Path) -> dict[str, Any]:
             if offset + size != archive.getinfo(member).file_size:
                 raise DataError(f"{path}: {name} claims shape {shape} of {dtype}, but the file does not hold it")
         check_memory(needed, f"data file {path}")
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in members}
+        return {name: npy_array(archive, member) for name, member in members.items()}
+
+
+def npy_array(archive: zipfile.ZipFile, member: str) -> Any:
+    """The array in a member; never unpickled. Not `np.load(path)`, which goes by how the file begins."""
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def npy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and dtype of the .npy data in a stream, which is left at the first byte of the data."""
     version = np.lib.format.read_magic(stream)
-    read_header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }.get(version)
-    if read_header is None:
-        raise DataError(f"array format version {version[0]}.{version[1]} is not one of plain numbers (1.0 or 2.0)")
-    shape, _, dtype = read_header(stream)
+    if version != (1, 0):  # the others have headers of up to 4 GiB, which are read before they are looked at
+        raise DataError(f"array format version {version[0]}.{version[1]} is not that of plain numbers (1.0)")
+    shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return shape, dtype
 
 
@@ -84,9 +86,25 @@ def read_hdf5(path: Path) -> dict[str, Any]:
             item = file[name]
             if not isinstance(item, h5py.Dataset) or item.shape is None:
                 raise DataError(f"{path}: {name} is not an array")
+            check_self_contained(path, file, name)
             needed += claimed_bytes(path, name, item.shape, item.dtype) + kept_bytes(item.shape, item.dtype)
+            needed += math.prod(item.chunks or ()) * item.dtype.itemsize  # one is unpacked at a time
         check_memory(needed, f"data file {path}")
         return {name: hdf5_value(file, name) for name in names}
+
+
+def check_self_contained(path: Path, file: h5py.File, name: str) -> None:
+    """Refuse numbers that lie in another file, and filters that HDF5 would load a library for."""
+    link, item = file.get(name, getlink=True), file[name]
+    if isinstance(link, h5py.ExternalLink) or item.is_virtual or item.external:
+        raise DataError(f"{path}: {name} refers to another file; its numbers must be in this one")
+    properties = item.id.get_create_plist()
+    for k in range(properties.get_nfilters()):
+        number = properties.get_filter(k)[0]
+        if number not in FILTERS:
+            raise DataError(
+                f"{path}: {name} is packed with filter {number}; allowed: gzip, lzf, szip, shuffle and checksums"
+            )
 
 
 def hdf5_value(file: h5py.File, name: str) -> Any:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analogmgd import datasets
+from analogmgd import limits
 from analogmgd.data import Dataset, load_dataset
 from analogmgd.errors import ConfigError, DataError
 
@@ -423,7 +423,7 @@ def test_sizes_are_checked_before_memory_is_taken(tmp_path):
 def test_a_file_must_fit_beside_its_copy(suffix, tmp_path, monkeypatch):
     path = write(tmp_path / f"a{suffix}", x_train=np.zeros((1000, 10)), y_train=np.zeros(1000))
     memory = SimpleNamespace(available=100_000)
-    monkeypatch.setattr(datasets.checks.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
     refused(path, "needs", "memory is free")
     memory.available = 200_000
     assert load_dataset(path).n_in == 10

@@ -18,6 +18,7 @@ from analogmgd import __version__
 from analogmgd.errors import AnalogMGDError, ConfigError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130  # exit codes
+LONGEST = 500  # letters of an error's line
 # name -> module of this package, line of the help. The command has the name of the attribute, "-" as "_".
 COMMANDS = {
     "train": ("train", "Train an ensemble of emulated chips and keep a trace."),
@@ -43,9 +44,13 @@ Examples:
 
 
 def one_line(text: object) -> str:
-    """Text without line breaks or control characters."""
+    """Text without line breaks or control characters, and of no more than `LONGEST` letters."""
     words = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "?" for c in words)
+    line = "".join(c if c.isprintable() else "?" for c in words)
+    if len(line) <= LONGEST:
+        return line
+    line = re.sub(r"\S{120,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", line)  # names of thousands of letters
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 150]} ... {line[-140:]}"
 
 
 def usage_line(error: click.ClickException) -> str:

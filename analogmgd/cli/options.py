@@ -6,7 +6,6 @@ settings of the key. So `--steps 1e6` and `--set run.steps=1_000_000` are the sa
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import click
 
 from analogmgd.errors import ConfigError
+from analogmgd.text_file import loads
 
 EXTRA = {"Run": ["--record"]}  # options of no single key, by the group of the help they belong to
 Tables = dict[str, dict[str, Any]]
@@ -38,8 +38,8 @@ def toml_value(text: str) -> Any:
     (1000000.0, [1, 2], True, 'walsh', '49-4-4')
     """
     try:
-        found = tomllib.loads(f"v = {text}")
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
+        found = loads(f"v = {text}", "value")
+    except ConfigError:
         return text
     return found["v"] if list(found) == ["v"] else text
 

@@ -6,6 +6,7 @@ file, the command line.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,9 +69,9 @@ def named_data(table: Mapping[str, Any], folder: Path | None) -> tuple[Dataset, 
     table = dict(table)
     if "name" not in table:
         raise ConfigError("data.name is required: the name of a data set or a .npz or .h5 file")
-    for key, there in (("name", Path.is_file), ("data_dir", Path.is_dir)):
+    for key, there in (("name", os.path.isfile), ("data_dir", os.path.isdir)):
         path = table.get(key)
-        if folder is not None and isinstance(path, str) and not Path(path).exists() and there(folder / path):
+        if folder is not None and isinstance(path, str) and not os.path.exists(path) and there(folder / path):
             table[key] = str(folder / path)
     data = load_dataset(**table)
     table.pop("data_dir", None)
@@ -84,12 +85,7 @@ def read_source(source: str, sweeps: bool = False) -> tuple[Tables, Path | None]
     """
     if Path(source).suffix.lower() != ".toml":
         return {"data": {"name": source}}, None
-    try:
-        tables = read_toml(source)
-    except ConfigError:
-        raise
-    except ValueError as error:  # a number of thousands of digits
-        raise ConfigError(f"{source} is not valid TOML: {error}") from None
+    tables = read_toml(source)
     check_tables({name: table for name, table in tables.items() if not (sweeps and name == "sweep")})
     return tables, Path(source)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from analogmgd.errors import ConfigError
+from analogmgd.settings import short
 
 from .options import SettingsCommand, overrides, places
 from .output import columns, count, duration, print_json, si
@@ -125,7 +126,7 @@ def points_of(table: dict[str, Any], vary: tuple[str, ...], zipped: bool) -> Any
         return listed(table["points"])
     axes = table.get("vary", {})
     if not isinstance(axes, dict):
-        raise ConfigError(f"sweep.vary = {axes!r}: must be a table of lists")
+        raise ConfigError(f"sweep.vary = {short(axes)}: must be a table of lists")
     together = table.get("zip", False)
     if not isinstance(together, bool):
         raise ConfigError(f"sweep.zip = {together!r}: must be true or false")
@@ -153,7 +154,7 @@ def targets_of(source: Any, given: dict[str, Any], asked: tuple[str, ...]) -> tu
         return tuple(Target.read(one) for one in asked)
     if listed is not None:
         if not isinstance(listed, list):
-            raise ConfigError(f"sweep.targets = {listed!r}: must be a list")
+            raise ConfigError(f"sweep.targets = {short(listed)}: must be a list")
         return tuple(Target.read(str(one)) for one in listed)
     config, data = source.config(given)
     if "accuracy" not in config.run.record or not data.classes:

@@ -1,0 +1,57 @@
+"""What a run needs of memory and of the disk, and what there is."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+GROUP = Path("/sys/fs/cgroup")  # where Linux says what a container may take
+BUFFERS = 8 << 20  # bytes that rows take on their way to a file, at most
+
+
+def free_memory() -> int:
+    """Bytes this process can still take: what is free, within what its container and `ulimit -v` leave it.
+
+    >>> free_memory() > 0
+    True
+    """
+    free = [psutil.virtual_memory().available]
+    try:
+        most, used = ((GROUP / f"memory.{name}").read_text() for name in ("max", "current"))
+        free.append(int(most) - int(used))  # ValueError: "max", no limit
+    except (OSError, ValueError):
+        pass
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY:
+        free.append(limit - psutil.Process().memory_info().vms)
+    return max(0, min(free))
+
+
+def lanes_at_once(plan: Plan) -> int:
+    """How many chips memory is taken for at a time: lanes are taken by the vector."""
+    from .kernels.simd import WIDTH  # here, because data sets ask for free memory without any kernel
+
+    return WIDTH if plan.kind == "ensemble" else 1
+
+
+def chips_bytes(plan: Plan) -> int:
+    """Memory that all chips of a run take."""
+    lanes = lanes_at_once(plan)
+    return -(-len(plan.run.chip_ids) // lanes) * lanes * plan.bytes_per_chip
+
+
+def memory_of_run(plan: Plan, trace_bytes: int, in_file: bool) -> int:
+    """Bytes a run takes beside the program itself: its chips, its data, its rows.
+
+    trace_bytes : of the whole trace; in_file : whether it goes to a file, block by block
+    """
+    data = plan.data
+    numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
+    rows = min(trace_bytes, BUFFERS) if in_file else trace_bytes
+    return chips_bytes(plan) + numbers * plan.dtype.itemsize + rows
