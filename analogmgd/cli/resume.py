@@ -41,7 +41,8 @@ def titled(path: str, steps: Any) -> str:
     with Trace(path) as trace:
         config = Config.from_toml(trace.config)
         done = trace.checkpoint().step
-    size = f"{count(len(config.run.chip_ids), 'chip')}, from step {done} to {steps or config.run.steps}"
+    wanted = steps if isinstance(steps, int | float) else config.run.steps  # anything else is refused soon
+    size = f"{count(len(config.run.chip_ids), 'chip')}, from step {done} to {wanted:.0f}"
     return f"{describe(config)}\n{size} -> {path}"
 
 
