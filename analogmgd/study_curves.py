@@ -50,6 +50,7 @@ class Curve:
     best: list[Any]
     beyond: list[float] = field(default_factory=list)
     draws: list[Any] = field(default_factory=list, repr=False)  # middles of drawn chips, see `study_bootstrap`
+    edge: list[bool] = field(default_factory=list)  # whether the best value is the least or largest of those tried
 
     @property
     def table(self) -> dict[str, Any]:
@@ -165,7 +166,9 @@ class Panel:
             rows = []
             for x in ordered(of_x[chosen]) if len(base) else ():
                 number = plain(x) if self.pick is None else json.loads(x)[self.pick]
-                rows.append((number, *self.point(file, chosen[of_x[chosen] == x], base)))
+                here = chosen[of_x[chosen] == x]
+                point = self.point(file, here, base)
+                rows.append((number, *point, self.at_edge(file, here, point[4])))
             if rows:
                 found.append(Curve(label, *(list(column) for column in zip(*rows, strict=True))))
         return found
@@ -216,6 +219,13 @@ class Panel:
             tried.append((self.rank(file, some, self.statistic(file, some)), plain(value), some))
         _, value, some = min(tried, key=lambda one: one[0])
         return some, value
+
+    def at_edge(self, file: SweepFile, points: Array, best: Any) -> bool:
+        """Whether the best value of a key is the least or the largest number tried: a better one may lie beyond."""
+        if self.best is None or best is None:
+            return False
+        tried = file.column(self.best)[points]
+        return bool(tried.dtype.kind in "fi" and tried.min() < tried.max() and best in (tried.min(), tried.max()))
 
     def rank(self, file: SweepFile, points: Array, found: tuple[float, float, float, int]) -> tuple[float, float]:
         """Smaller is better: the middle, and where it is not known the share of chips that get there."""

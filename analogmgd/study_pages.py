@@ -15,7 +15,7 @@ from .study_numbers import short, written
 if TYPE_CHECKING:
     from .study import Study
 
-HEAD = ("panel", "line", "x", "low", "middle", "high", "chips", "best")
+HEAD = ("panel", "line", "x", "low", "middle", "high", "chips", "best", "edge")
 
 
 def write_pages(
@@ -56,11 +56,20 @@ def write_pages(
 
 
 def rows(curves: Sequence[Curve]) -> list[tuple[Any, ...]]:
-    """line, x, low, middle, high, chips, best."""
+    """line, x, low, middle, high, chips, best, and whether that is at the edge of those tried."""
     return [
         (c.label, *row)
         for c in curves
-        for row in zip(c.x, c.low, c.middle, c.high, c.chips, (b if b is not None else "" for b in c.best), strict=True)
+        for row in zip(
+            c.x,
+            c.low,
+            c.middle,
+            c.high,
+            c.chips,
+            (b if b is not None else "" for b in c.best),
+            map(int, c.edge or [False] * len(c.x)),
+            strict=True,
+        )
     ]
 
 
@@ -129,6 +138,7 @@ def across(curves: Sequence[Mapping[str, Any]], best: str | None) -> list[list[s
 
 
 def cell(curve: Mapping[str, Any], k: int, best: str | None) -> str:
-    """Middle, interval, and the best value of a key."""
+    """Middle, interval, and the best value of a key, which may be at the edge of those tried."""
     low, middle, high = (short(math.nan if curve[n][k] is None else curve[n][k]) for n in ("low", "middle", "high"))
-    return f"{middle} [{low}, {high}]" + (f" ({best} {short(curve['best'][k])})" if best else "")
+    edge = ", the edge of those tried" if curve.get("edge") and curve["edge"][k] else ""
+    return f"{middle} [{low}, {high}]" + (f" ({best} {short(curve['best'][k])}{edge})" if best else "")
