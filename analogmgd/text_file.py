@@ -44,14 +44,14 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     try:
         if path.exists() and not path.is_dir() and not path.is_file():
-            raise ConfigError(f"{path}: cannot read: not a plain file")
+            raise ConfigError(f"{path}: cannot be read: not a plain file")
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise ConfigError(f"{path}: cannot read: larger than {MOST_BYTES >> 20} MiB, the most for a file of text")
+            raise ConfigError(f"{path}: cannot be read: larger than {MOST_BYTES >> 20} MiB, the most for such a file")
         return data.decode("utf-8-sig").replace("\r\n", "\n")
     except ConfigError:
         raise
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "not a text file"
-        raise ConfigError(f"{path}: cannot read: {reason}") from None
+        reason = getattr(error, "strerror", None) or "not text in UTF-8"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None

@@ -148,9 +148,9 @@ def test_wrong_toml(tmp_path, text, says):
 
 def test_wrong_source(tmp_path):
     assert "did you mean 'digits'?" in refusal("train", "digit")
-    assert "cannot read" in refusal("train", tmp_path / "none.toml")
+    assert "cannot be read" in refusal("train", tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    assert "not a text file" in refusal("train", tmp_path / "binary.toml")
+    assert "not text in UTF-8" in refusal("train", tmp_path / "binary.toml")
     assert "does not exist" in refusal("train", tmp_path / "none.npz")
     (tmp_path / "text.npz").write_text("hello")
     assert "not a .npz file" in refusal("train", tmp_path / "text.npz")

@@ -242,7 +242,7 @@ def test_labels(here):
 
 @pytest.mark.parametrize("command", [("devices", "show"), ("devices", "plot"), ("train", "parity", "--device")])
 def test_files_without_a_device(here, command):
-    assert "none.toml: cannot read: No such file" in refusal(*command, "none.toml")
+    assert "none.toml: cannot be read: No such file" in refusal(*command, "none.toml")
     (here / "a.toml").write_text("[rule]\neta = 1")
     assert "a.toml: has no table [device]" in refusal(*command, "a.toml")
     (here / "a.toml").write_text("[device\n")

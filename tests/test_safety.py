@@ -91,7 +91,7 @@ def test_only_plain_files_of_some_size_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(text_file, "MOST_BYTES", 10)
     assert read_toml(tmp_path / "a.toml") == {"x": 1}
     monkeypatch.setattr(text_file, "MOST_BYTES", 9)
-    with pytest.raises(ConfigError, match="cannot read: larger than"):
+    with pytest.raises(ConfigError, match="cannot be read: larger than"):
         read_toml(tmp_path / "a.toml")
 
 
