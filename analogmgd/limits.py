@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .plan import Plan
 
 GROUP = Path("/sys/fs/cgroup")  # where Linux says what a container may take
-BUFFERS = 8 << 20  # bytes that rows take on their way to a file, at most
+BUFFERS = 16 << 20  # bytes that rows take on their way to a file, at most
 
 
 def free_memory() -> int:

@@ -34,11 +34,11 @@ def section(found: dict[str, Any]) -> str:
         parts.append(f"Found: {found['shows']}")
     if found["checks"]:
         parts.append("\n".join(f"- {said(check)}" for check in found["checks"]))
-    for panel in found["panels"]:
-        edges = [one for curve in panel["curves"] for one in curve.get("edge", [])]
-        if any(edges):
-            parts.append(f"{panel['title']}: at {sum(edges)} of {len(edges)} points the best {panel['best']} is at the "
-                         "edge of those tried, so that a better one may lie beyond.")  # fmt: skip
+    edges = {p["title"]: [e for curve in p["curves"] for e in curve.get("edge", [])] for p in found["panels"]}
+    if some := [f"{sum(at)} of {len(at)} points of {title!r}" for title, at in edges.items() if any(at)]:
+        best = next(panel["best"] for panel in found["panels"] if panel["best"])
+        text = f"The best {best} is the least or largest tried, so that a better one may lie beyond"
+        parts.append(f"{text}, at {', '.join(some)}.")
     about = found["made"]
     parts.append(f"{found['note']} Made on {about['cpu']}, commit {about['commit']}.{about['note']}".strip())
     return "\n\n".join(parts)
