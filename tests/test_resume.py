@@ -355,9 +355,10 @@ def test_a_run_that_is_only_to_be_ended(monkeypatch):
 
 
 STOPPED = """
-import os, sys
+import os, signal, sys
 from analogmgd.cli import main
 from analogmgd.trace_memory import TraceWriter
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
 take_over = TraceWriter.take_over
 def stopped(*rest):
     take_over(*rest)

@@ -285,10 +285,12 @@ def test_clusters_that_cannot_be_used(running, tmp_path, monkeypatch):
     import analogmgd.sweep_dask as side
 
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "sweep.h5").write_text("kept")
+    from cli_help import call, done
+
+    done("sweep", "parity", "--vary", "rule.eta=1,2", "--steps", 20, "--chips", 2, "--quiet")
+    before = (tmp_path / "sweep.h5").read_bytes()
     monkeypatch.setattr(side, "CONNECT_SECONDS", 1.0)
     words = ["sweep", "parity", "--vary", "rule.eta=1,2", "--force", "--scheduler"]
-    from cli_help import call
 
     def told(address):
         result = call(*words, address)
@@ -307,7 +309,7 @@ def test_clusters_that_cannot_be_used(running, tmp_path, monkeypatch):
     there = np.__version__
     monkeypatch.setattr(np, "__version__", "3.0")
     assert f"has another version of numpy: {there}, here 3.0" in told(running.address)
-    assert (tmp_path / "sweep.h5").read_text() == "kept"
+    assert (tmp_path / "sweep.h5").read_bytes() == before
 
 
 def test_workers_that_join_with_other_versions(running, tmp_path, monkeypatch):
