@@ -4,6 +4,7 @@ Whatever a file claims is checked before memory is taken; nothing in it is execu
 """
 
 import math
+import mmap
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,8 @@ from analogmgd.errors import DataError
 from .checks import check_memory, short
 
 FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # of HDF5 itself, and h5py's lzf
+UNPACKS = 1100  # times as large, at most: deflate's limit is 1032
+HEAP = b"GCOL\1\0\0\0"  # how a global heap of HDF5 begins; its size follows
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5")
 REQUIRED = ("x_train", "y_train")
 ABOUT = ("classes", "image_shape")
@@ -87,9 +90,13 @@ def read_hdf5(path: Path) -> dict[str, Any]:
             if not isinstance(item, h5py.Dataset) or item.shape is None:
                 raise DataError(f"{path}: {name} is not an array")
             check_self_contained(path, file, name)
-            needed += claimed_bytes(path, name, item.shape, item.dtype) + kept_bytes(item.shape, item.dtype)
+            claimed = claimed_bytes(path, name, item.shape, item.dtype)
+            check_stored(path, name, item, claimed)
+            needed += claimed + kept_bytes(item.shape, item.dtype)
             needed += math.prod(item.chunks or ()) * item.dtype.itemsize  # one is unpacked at a time
         check_memory(needed, f"data file {path}")
+        if "classes" in names:
+            check_heaps(path)
         return {name: hdf5_value(file, name) for name in names}
 
 
@@ -105,6 +112,25 @@ def check_self_contained(path: Path, file: h5py.File, name: str) -> None:
             raise DataError(
                 f"{path}: {name} is packed with filter {number}; allowed: gzip, lzf, szip, shuffle and checksums"
             )
+
+
+def check_heaps(path: Path) -> None:
+    """Refuse a heap of texts that is larger than the file: HDF5 would take the memory it claims."""
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(HEAP)
+        while at >= 0:
+            size = int.from_bytes(content[at + 8 : at + 16], "little")
+            if size > len(content) - at:
+                raise DataError(f"{path} is damaged: a heap in it claims {size} bytes; {len(content) - at} are there")
+            at = content.find(HEAP, at + 1)
+
+
+def check_stored(path: Path, name: str, item: h5py.Dataset, claimed: int) -> None:
+    """Refuse what the file cannot hold before memory is taken for it."""
+    packed = item.id.get_create_plist().get_nfilters() > 0
+    stored = min(item.id.get_storage_size(), path.stat().st_size)
+    if claimed > stored * (UNPACKS if packed else 1):
+        raise DataError(f"{path}: {name} claims {claimed} bytes, of which the file has {stored}")
 
 
 def hdf5_value(file: h5py.File, name: str) -> Any:

@@ -228,3 +228,23 @@ def test_readers_bear_pieces_of_sound_files(tmp_path, program):
             for cut in np.linspace(0, len(data), 12).astype(int):
                 fuzz.attempt(name, data[:cut], tmp_path)
                 fuzz.attempt(name, data[:cut] + b"\xff" + data[cut + 1 :], tmp_path)
+
+
+def test_heaps_and_arrays_that_claim_more_than_the_file(tmp_path):
+    """Before memory is taken: HDF5 itself would take what a heap of texts claims (found by fuzzing)."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["x_train"], file["y_train"] = np.eye(3), np.array([0, 1, 2])
+        file.attrs["classes"] = ["one", "two", "three"]
+    assert load_dataset(path).classes == ("one", "two", "three")
+    content = bytearray(path.read_bytes())
+    at = content.index(b"GCOL\1\0\0\0") + 8
+    content[at : at + 8] = (4 << 30).to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="a heap in it claims 4294967296 bytes"):
+        load_dataset(path)
+    with h5py.File(path, "w") as file:
+        file.create_dataset("x_train", (1000, 1000), "f8", chunks=(10, 10))  # nothing of it was written
+        file["y_train"] = np.zeros((1000, 1))
+    with pytest.raises(DataError, match="x_train claims 8000000 bytes, of which the file has 0"):
+        load_dataset(path)
