@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from . import __version__
 from .config import Config
 from .data import Dataset
 from .engine import Interrupts, thread_count
-from .errors import ConfigError
+from .errors import AnalogMGDWarning, ConfigError
 from .session import environment
 from .sweep_file import DONE, SweepFile, created
 from .sweep_point import Stopped, Target, measured
@@ -112,6 +114,10 @@ class Sweep:
             raise ConfigError(
                 f"{path!r} is of another sweep: {problem}; choose another file, or replace it with --force"
             )
+        before = str(file.file.attrs["analogmgd_version"])
+        if before != __version__:
+            text = f"{path} was begun by analogmgd {before}, this is {__version__}: points may not have the same bits"
+            warnings.warn(text, AnalogMGDWarning, stacklevel=3)
         return file
 
     def _data(self) -> list[str]:

@@ -481,3 +481,13 @@ def test_a_chip_that_diverged_is_no_better_than_none(tmp_path):
         rows = table(sweep)
     assert rows[1]["diverged"] == 5
     assert rows[1]["final_accuracy"]["median"] == 0
+
+
+def test_another_version_is_said(tmp_path):
+    path = str(tmp_path / "s.h5")
+    points = grid([Axis.read("rule.eta=0.1,0.2")])
+    sweep_of(points).run(path, threads=1)
+    with h5py.File(path, "r+") as file:
+        file.attrs["analogmgd_version"] = "0.0.1"
+    with pytest.warns(am.AnalogMGDWarning, match=r"begun by analogmgd 0\.0\.1"):
+        sweep_of(points).run(path, threads=1)
