@@ -20,7 +20,7 @@ from .errors import AnalogMGDError, AnalogMGDWarning, ConfigError, TraceError
 from .merge import RowPlan
 from .plan import Plan
 from .rule import MGD
-from .session import carry_out, completed, environment, header_of
+from .session import carry_out, completed, header_of
 from .trace import Trace, TraceHeader, check_fits, open_writer
 from .trace_checkpoint import Checkpoint, described
 from .trace_open import one_line, writer_alive
@@ -101,9 +101,8 @@ def found_data(trace: Trace, config: Config, data: Dataset | str | None, data_di
     if isinstance(data, str | os.PathLike):
         data = load_dataset(data, data_dir=data_dir)
     if data is None:
-        where = {} if data_dir is None else {"data_dir": data_dir}
         try:
-            data = load_dataset(**config.data, **where)
+            data = load_dataset(**config.data, data_dir=data_dir)
         except AnalogMGDError as error:
             raise ConfigError(f"the data of the trace are not found: {error}: say where they are (data)") from None
     if not isinstance(data, Dataset):
@@ -121,18 +120,18 @@ def check_same(trace: Trace, header: TraceHeader, checkpoint: Checkpoint, state:
             f"the trace was written by analogmgd {trace.version}, whose kernels keep another state than those of "
             f"analogmgd {__version__}: go on with that version"
         )
-    others = [f"{name} {trace.environment.get(name)}, now {environment(1)[name]}" for name in SAME
-              if trace.environment.get(name) != environment(1)[name]]  # fmt: skip
+    before, now = trace.environment, header.environment
+    others = [f"{name} {before.get(name)}, now {now[name]}" for name in SAME if before.get(name) != now[name]]
     if trace.version != __version__:
         others.append(f"analogmgd {trace.version}, now {__version__}")
-    lost = trace.environment.get("lost", [])  # of a trace that was repaired
+    lost = before.get("lost", [])  # of a trace that was repaired
     if "/chips/theta0" in lost:
         raise TraceError(f"the trace {trace.path!r} cannot be gone on with: the parameters it started from are lost")
     for name, array in header.chip_arrays.items():
         if f"/chips/{name}" in lost:
             continue
-        before = trace.chip_arrays.get(name)
-        if before is None or before.shape != array.shape or not np.allclose(before, array, rtol=CLOSE, equal_nan=True):
+        drawn = trace.chip_arrays.get(name)
+        if drawn is None or drawn.shape != array.shape or not np.allclose(drawn, array, rtol=CLOSE, equal_nan=True):
             raise TraceError(f"the chips of the trace are not those that this analogmgd makes ({name}): "
                              f"go on with analogmgd {trace.version}")  # fmt: skip
     if others:

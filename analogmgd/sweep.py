@@ -133,7 +133,8 @@ class Sweep:
             return "it varies " + ", ".join(f"{a.key} ({len(a.values)} values)" for a in file.points.axes)
         if file.targets != self.targets:
             return f"its targets are {', '.join(map(str, file.targets)) or 'none'}"
-        if file.environment.get("data_sha256", self._data()) != self._data():
+        data = self._data()
+        if file.environment.get("data_sha256", data) != data:
             return "its data were others (another checksum)"
         mine, other = self.at(0)[0].to_tables(), Config.from_toml(file.config).to_tables()
         for table in {*mine, *other}:

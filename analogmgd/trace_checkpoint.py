@@ -7,7 +7,6 @@ checksum; so whenever a write is cut short, the other one is whole.
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import TraceError
+from .trace_checksums import crc
 from .trace_contents import seal, unseal
 from .trace_schema import CHECKPOINT_BYTES
 
@@ -74,7 +74,7 @@ def pack(checkpoint: Checkpoint) -> tuple[Array, bytes]:
         text = seal({
             "sequence": checkpoint.sequence, "step": checkpoint.step, "rows": checkpoint.rows,
             "probe_rows": checkpoint.probe_rows, "wall_seconds": checkpoint.wall_seconds, "resumed": resumed,
-            "state_crc32": zlib.crc32(state.data), "arrays": described(checkpoint.arrays),
+            "state_crc32": crc(state), "arrays": described(checkpoint.arrays),
         })  # fmt: skip
         if len(text) <= CHECKPOINT_BYTES or not resumed:
             return state, text
@@ -88,7 +88,7 @@ def unpack(state: Array, text: bytes) -> Checkpoint:
         ValueError: one of them is damaged, or they do not belong together.
     """
     found = unseal(text)
-    if zlib.crc32(np.ascontiguousarray(state).data) != found["state_crc32"]:
+    if crc(state) != found["state_crc32"]:
         raise ValueError("the checksum of its state is wrong")
     arrays, start = [], 0
     for kind, shape in found["arrays"]:
@@ -116,18 +116,16 @@ def latest(store: Any) -> Checkpoint:
     if "state" not in store.names("checkpoint"):
         raise TraceError(f"the trace {where} has no checkpoint to go on from: an earlier version of analogmgd wrote it")
     texts = [bytes(text) for text in store.read("checkpoint/text")]
-    whole, problem = [], ""
+    problem = ""
     order = sorted(range(len(texts)), key=lambda slot: _sequence(texts[slot]), reverse=True)
     for slot in order:
         if not texts[slot].strip(b"\0"):
             continue
         try:
-            whole.append(unpack(store.read("checkpoint/state", (slot,)), texts[slot]))
-            break
+            found = unpack(store.read("checkpoint/state", (slot,)), texts[slot])
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             problem = str(error)
-    if whole:
-        found = whole[0]
+            continue
         if not (0 <= found.rows <= store.rows and 0 <= found.probe_rows <= store.probe_rows and found.step >= 0):
             raise TraceError(
                 f"the trace {where} is damaged: its checkpoint is of {found.rows} rows, it has {store.rows}"

@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 from common import machine, save
 from disturbed import (
-    KINDS,
+    ENSEMBLE,
+    OFTEN,
     Contents,
     contents,
     copy,
@@ -46,8 +47,6 @@ from disturbed import (
 
 import analogmgd as am
 
-KIND = KINDS["ensemble with probes and momentum"]
-OFTEN = 0.02  # seconds from one checkpoint, and one block of rows, to the next
 ROOM = 64 << 20  # bytes of the file system
 KEPT = re.compile(r"analogmgd: error: cannot write the trace 'disk/k\.h5': (.+); its first (\d+) rows are kept\n")
 AS_IT_WAS = re.compile(r"analogmgd: error: cannot go on with the trace 'disk/k\.h5': (.+); it is as it was\n")
@@ -194,7 +193,7 @@ def repeated(
 def refused(whole: Contents) -> dict[str, str]:
     """What is said where nothing can be written, and where the file system vanishes."""
     said = {}
-    words = run_words(KIND, KIND.steps)
+    words = run_words(ENSEMBLE, ENSEMBLE.steps)
     remove("disk/k.h5")
     resize(ROOM)
     process = start([*words, "-o", "disk/k.h5"], OFTEN, "log")
@@ -229,7 +228,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
-    words = run_words(KIND, KIND.steps)
+    words = run_words(ENSEMBLE, ENSEMBLE.steps)
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))
         with disk():

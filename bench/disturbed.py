@@ -49,6 +49,8 @@ KINDS = {
         "digits", "--network", "64-280-10", "--chips", "2", "--eta", "1e-3", "--set", "run.eval_samples=20",
     ), 36_000, 150),
 }  # fmt: skip
+ENSEMBLE = KINDS["ensemble with probes and momentum"]
+OFTEN = 0.02  # seconds from one checkpoint, and one block of rows, to the next, in programs that cannot wait
 PICTURES = """
 data.name = "pictures.npz"
 rule = {eta = 0.01, tau_theta = 64}

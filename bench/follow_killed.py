@@ -24,7 +24,8 @@ import numpy as np
 from common import machine, save
 from disturbed import (
     CONTEXT,
-    KINDS,
+    ENSEMBLE,
+    OFTEN,
     Contents,
     contents,
     differences,
@@ -38,8 +39,6 @@ from disturbed import (
 
 import analogmgd as am
 
-KIND = KINDS["ensemble with probes and momentum"]
-OFTEN = 0.02  # seconds from one checkpoint, and one block of rows, to the next
 LOOKS = 40  # of h5py, until it opens the file anew
 
 
@@ -123,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     random = np.random.default_rng(options.seed)
-    words = run_words(KIND, KIND.steps)
+    words = run_words(ENSEMBLE, ENSEMBLE.steps)
     kills, runs, going = 0, 0, False
     with tempfile.TemporaryDirectory() as name:
         prepare(Path(name))

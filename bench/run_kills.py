@@ -22,6 +22,7 @@ import numpy as np
 from common import machine, save
 from disturbed import (
     KINDS,
+    OFTEN,
     Contents,
     Kind,
     contents,
@@ -40,7 +41,6 @@ from disturbed import (
 import analogmgd as am
 
 CHAIN = 6  # kills of one run
-OFTEN = 0.02  # seconds from one checkpoint to the next
 LONGER = 3  # times as many steps where the interval is the usual one
 EARLY = 0.2  # share of kills that come so soon that the file may not be there
 

@@ -535,9 +535,9 @@ def test_a_cosine_is_over():
 
 def test_another_machine_is_said(monkeypatch):
     simple()
-    resume = import_module("analogmgd.resume")
-    here = resume.environment
-    monkeypatch.setattr(resume, "environment", lambda threads: {**here(threads), "numba": "9.9"})
+    session = import_module("analogmgd.session")
+    here = session.environment
+    monkeypatch.setattr(session, "environment", lambda threads: {**here(threads), "numba": "9.9"})
     with pytest.warns(AnalogMGDWarning, match=r"numba .* now 9\.9: the last bits"):
         am.resume("s.h5", steps=300)
 

@@ -8,7 +8,7 @@ import click
 
 from .options import toml_value
 from .output import count
-from .train import EXIT, report, trouble
+from .train import concluded
 
 EPILOG = """\b
 Examples:
@@ -20,15 +20,6 @@ Examples:
 The outcome has the bits of a run that never stopped. The file is replaced by one with the rows up to the last
 checkpoint (one every few seconds) once that one works; what was recorded after it is done again.
 """
-
-
-def found_data(name: str | None, data_dir: str | None) -> Any:
-    """What `--data` and `--data-dir` name."""
-    if name is None:
-        return None
-    from analogmgd.data import load_dataset
-
-    return load_dataset(name, data_dir=data_dir)
 
 
 def titled(path: str, steps: Any) -> str:
@@ -78,14 +69,10 @@ def resume(
         bar.prepare()
     try:
         run = go_on(
-            path, steps=wanted, data=found_data(data, data_dir),
-            data_dir=None if data else data_dir, threads=threads, progress=bar or False, force=force,
-        )  # fmt: skip
+            path, steps=wanted, data=data, data_dir=data_dir, threads=threads, progress=bar or False, force=force
+        )
     finally:
         if bar:
             bar.stop()
-    with run:
-        if run.status != "complete":
-            click.echo(f"analogmgd: {trouble(run, path)}", err=True)
-        report(run, Config.from_toml(run.config), path, path, quiet, as_json, bar is not None and bar.compiled)
-        return EXIT.get(run.status, 1)
+    config = Config.from_toml(run.config)
+    return concluded(run, config, path, path, quiet, as_json, bar is not None and bar.compiled)

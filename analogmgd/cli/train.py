@@ -94,10 +94,17 @@ def train(
     finally:
         if bar:
             bar.stop()
+    return concluded(run, config, source, path, quiet, as_json, bar is not None and bar.compiled)
+
+
+def concluded(
+    run: Trace, config: Config, source: str, path: str | None, quiet: bool, as_json: bool, compiled: bool
+) -> int:
+    """What is said of a run that has ended; the exit code."""
     with run:
         if run.status != "complete":
             click.echo(f"analogmgd: {trouble(run, path)}", err=True)
-        report(run, config, source, path, quiet, as_json, bar is not None and bar.compiled)
+        report(run, config, source, path, quiet, as_json, compiled)
         return EXIT.get(run.status, 1)
 
 
