@@ -122,11 +122,12 @@ def inode(path: str) -> int | None:
 
 
 def contents(path: str) -> Contents:
-    """All that a trace holds but what may differ: times on the wall, checkpoints, date, number of threads."""
+    """All that a trace holds but what may differ: times on the wall, checkpoints, date, number of threads, and in which
+    blocks rows were written, by the clock: what /check has of them, `differences` compares with the rows."""
     found: Contents = {}
 
     def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("checkpoint/"):
+        if isinstance(item, h5py.Dataset) and not name.startswith(("checkpoint/", "check/")):
             found[name] = item[()]
 
     with h5py.File(path, "r", locking=False) as file:
@@ -143,7 +144,7 @@ def contents(path: str) -> Contents:
 def differences(path: str, whole: Contents) -> list[str]:
     """Names of what differs from the undisturbed run."""
     mine = contents(path)
-    wrong = sorted(mine.keys() ^ whole.keys())
+    wrong = [*sorted(mine.keys() ^ whole.keys()), *am.check_trace(path).problems]
     for name in mine.keys() & whole.keys():
         a, b = mine[name], whole[name]
         same = a.tobytes() == b.tobytes() and a.shape == b.shape if isinstance(a, np.ndarray) else a == b
