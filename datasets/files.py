@@ -14,11 +14,13 @@ import h5py
 import numpy as np
 
 from analogmgd.errors import DataError
+from analogmgd.limits import at_most
 
 from .checks import check_memory, short
 
 FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # of HDF5 itself, and h5py's lzf
 UNPACKS = 1100  # times as large, at most: deflate's limit is 1032
+TEXTS_BYTES = 64 << 20  # beside the file's size, while texts are read
 HEAP = b"GCOL\1\0\0\0"  # how a global heap of HDF5 begins; its size follows
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5")
 REQUIRED = ("x_train", "y_train")
@@ -95,9 +97,12 @@ def read_hdf5(path: Path) -> dict[str, Any]:
             needed += claimed + kept_bytes(item.shape, item.dtype)
             needed += math.prod(item.chunks or ()) * item.dtype.itemsize  # one is unpacked at a time
         check_memory(needed, f"data file {path}")
+        classes: dict[str, Any] = {}
         if "classes" in names:
             check_heaps(path)
-        return {name: hdf5_value(file, name) for name in names}
+            with at_most(path.stat().st_size + TEXTS_BYTES):  # a text's length is believed, too
+                classes = {"classes": hdf5_value(file, "classes")}
+        return {name: hdf5_value(file, name) for name in names if name != "classes"} | classes
 
 
 def check_self_contained(path: Path, file: h5py.File, name: str) -> None:

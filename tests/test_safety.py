@@ -5,6 +5,7 @@ import io
 import os
 import resource
 import struct
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -228,6 +229,34 @@ def test_readers_bear_pieces_of_sound_files(tmp_path, program):
             for cut in np.linspace(0, len(data), 12).astype(int):
                 fuzz.attempt(name, data[:cut], tmp_path)
                 fuzz.attempt(name, data[:cut] + b"\xff" + data[cut + 1 :], tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+@pytest.mark.parametrize("attribute", [True, False])
+def test_a_length_of_a_text_is_not_believed(attribute, tmp_path):
+    """HDF5 itself would take the 4 GB that a damaged length claims (found by fuzzing)."""
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        file["x_train"], file["y_train"] = np.eye(3), np.arange(3)
+        if attribute:
+            file.attrs["classes"] = ["alpha", "b", "c"]
+        else:
+            file["classes"] = ["alpha", "b", "c"]
+    raw = bytearray(path.read_bytes())
+    where = raw.find(struct.pack("<IQ", len("alpha"), raw.find(b"GCOL\1")))
+    raw[where : where + 4] = struct.pack("<I", 0xF0000000)
+    path.write_bytes(raw)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    said = f"try: load_dataset({str(path)!r})\nexcept DataError as error: print(error)"
+    usage = "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    names = "import resource\nfrom analogmgd.data import load_dataset\nfrom analogmgd.errors import DataError"
+    words = [sys.executable, "-c", f"{names}\n{said}\n{usage}"]
+    line, megabytes = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert "cannot be read" in line
+    assert int(megabytes) < 1000
+    with pytest.raises(DataError):
+        load_dataset(str(path))
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_heaps_and_arrays_that_claim_more_than_the_file(tmp_path):
