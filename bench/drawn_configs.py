@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
@@ -215,6 +216,15 @@ def spoilt_text(random: random.Random, text: str) -> str:
     )
 
 
+def chipped(drawn: Drawn, key: str) -> bool:
+    """Whether the text is TOML that does not say this of [run]."""
+    try:
+        run = tomllib.loads(drawn.toml()).get("run", {})
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(run, dict) and key not in run
+
+
 def word_of(value: Any) -> str:
     """A value as it stands on a command line."""
     if isinstance(value, str):
@@ -263,6 +273,8 @@ def draw(seed: int, n: int) -> Drawn:
     if chance.random() < 0.1:
         drawn.text = spoilt_text(chance, drawn.toml())
         drawn.wrong.append("text")
+        if chipped(drawn, "steps") and not any("steps" in word for word in drawn.words):
+            drawn.words += ["--steps", "40"]  # where the cut took them: else it is the millions of a preset
     return drawn
 
 
