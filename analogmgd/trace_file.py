@@ -46,7 +46,7 @@ from analogmgd.trace_checkpoint import Checkpoint
 from analogmgd.trace_checksums import crc, line_of
 from analogmgd.trace_contents import RUNNING, Array, contents, fixed_arrays, seal
 from analogmgd.trace_memory import Store, TraceWriter
-from analogmgd.trace_open import DROPPED, drop_file, one_line, part_of, writer_alive, writer_identity
+from analogmgd.trace_open import DROPPED, drop_file, move_new, one_line, part_of, writer_alive, writer_identity
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, block_rows, check_fits, layout
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from analogmgd.trace import Trace
 
 IMAGE_BYTES = 1 << 20  # larger arrays do not go through memory when a file is created
+THERE = "the trace {!r} exists: choose another path, or replace it with --force"
 BLOCK_SECONDS = 1.0  # a block is written when the last one was so long ago, or as `trace_schema` says
 
 
@@ -78,7 +79,7 @@ def check_target(path: str, force: bool) -> None:
     if not stat.S_ISREG(mode):
         raise ConfigError(f"cannot create the trace {path!r}: it exists and is not a file")
     if not force:
-        raise ConfigError(f"the trace {path!r} exists: choose another path, or replace it with --force")
+        raise ConfigError(THERE.format(path))
     with contextlib.suppress(TraceError):
         store = FileStore(path)
         attributes = store.attributes()
@@ -155,7 +156,8 @@ class FileWriter(TraceWriter):
         self._written = time.monotonic()
         try:
             with part_of(target) as file:
-                identity = writer_identity(os.fstat(file.fileno()).st_ino)
+                inode = os.fstat(file.fileno()).st_ino
+                identity = writer_identity(inode)
                 file.write(file_image(header, {**attributes, **identity}))
                 file.flush()
                 self._file = h5py.File(h5f.open(os.fsencode(file.name), h5f.ACC_RDWR, fapl=file_access()))
@@ -171,14 +173,22 @@ class FileWriter(TraceWriter):
                         self.take_over(*before)
                     self._file.flush()
                     file.close()  # with it its lock, which readers would meet
-                    os.replace(file.name, target)
+                    if before is None:
+                        check_target(self.path, force)  # another run may have begun since
+                    if before or force:
+                        os.replace(file.name, target)
+                    else:
+                        move_new(file.name, target)
                     DROPPED.discard(target)
                 except BaseException:
                     if not self.closed:  # twice would end the process
                         drop_file(self._file)
-                    if not os.path.exists(file.name):  # it is there already, and Ctrl-C came
-                        DROPPED.add(target)
+                    with contextlib.suppress(OSError):
+                        if os.stat(target).st_ino == inode:  # it is there already, and Ctrl-C came
+                            DROPPED.add(target)
                     raise
+        except FileExistsError:
+            raise ConfigError(THERE.format(self.path)) from None
         except (OSError, RuntimeError) as error:
             if isinstance(error, TraceError) and self.error is None:  # the old file cannot be read
                 raise

@@ -95,6 +95,24 @@ def part_of(target: str) -> Iterator[BinaryIO]:
                 os.unlink(part)
 
 
+def move_new(part: str, target: str) -> None:
+    """Move a file to a place where none is, also if another process puts one there at this moment.
+
+    Raises:
+        FileExistsError: one is there.
+    """
+    try:
+        os.link(part, target)  # which, unlike a move, never replaces
+    except FileExistsError:
+        raise
+    except OSError as error:  # a file system without hard links
+        if os.path.lexists(target):
+            raise FileExistsError(target) from error
+        os.replace(part, target)
+        return
+    os.unlink(part)
+
+
 def drop_file(file: h5py.File) -> None:
     """Close a file that cannot be written any more, without touching what is on the disk.
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import psutil  # type: ignore[import-untyped]
 
 from analogmgd.errors import ConfigError
+from analogmgd.limits import free_memory
 
 FORMAT = "analogmgd-trace"
 FORMAT_VERSION = 1
@@ -317,7 +317,7 @@ def check_fits(header: TraceHeader, path: str | os.PathLike[str] | None) -> int:
     sizes = estimate_record_bytes(header, in_file=path is not None)
     need = sum(sizes.values())
     if path is None:
-        free, where = psutil.virtual_memory().available, "of memory are available"
+        free, where = free_memory(), "of memory are available"
     else:
         free, where = shutil.disk_usage(Path(path).absolute().parent).free, "are free on disk"
     if need <= free:

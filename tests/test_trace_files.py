@@ -1,6 +1,7 @@
 """Trace files in bad company: read while they are written, killed, on full disks."""
 
 import contextlib
+import errno
 import os
 import random
 import re
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from trace_samples import header, learning
 
-from analogmgd import trace_open
+from analogmgd import trace_file, trace_open
 from analogmgd.errors import ConfigError, TraceError
 from analogmgd.trace import Trace, open_writer
 from analogmgd.trace_release import release
@@ -253,3 +254,42 @@ def test_a_disk_that_is_full(tmp_path):
             open_writer(disk / "new.h5", header())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_two_runs_that_begin_one_file_at_once(links, tmp_path, monkeypatch):
+    """Both found nothing there; the second to be ready is refused, and what the first wrote stays."""
+    path, checked = tmp_path / "run.h5", trace_file.check_target
+
+    def late(*args):
+        monkeypatch.setattr(trace_file, "check_target", checked)
+        checked(*args)
+        with open_writer(path, header()) as first:
+            first.append(learning(header(), np.arange(3) * 50), flush=True)
+
+    def no_links(*names):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr("os.link", no_links)
+    monkeypatch.setattr(trace_file, "check_target", late)
+    with pytest.raises(ConfigError, match="exists: choose another path"):
+        open_writer(path, header())
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+    with Trace(path) as trace:
+        assert trace.rows == 3
+
+
+def test_a_file_that_comes_at_the_last_moment_is_not_replaced(tmp_path, monkeypatch):
+    """After the last look at the place, before the move to it."""
+    path, link = tmp_path / "run.h5", os.link
+
+    def late(part, target):
+        path.write_text("mine")
+        link(part, target)
+
+    monkeypatch.setattr("os.link", late)
+    with pytest.raises(ConfigError, match="exists: choose another path"):
+        open_writer(path, header())
+    assert path.read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
