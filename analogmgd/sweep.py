@@ -20,7 +20,7 @@ from .data import Dataset
 from .engine import Interrupts, thread_count
 from .errors import AnalogMGDWarning, ConfigError
 from .session import environment
-from .sweep_file import DONE, SweepFile, created
+from .sweep_file import DONE, FAILED, SweepFile, created
 from .sweep_point import Stopped, Target, measured
 from .sweep_pool import Pool, Threads, pool_of
 from .train import settle
@@ -57,8 +57,9 @@ def sweep(
     workers : processes of a local cluster that is made for the sweep; a script that asks for it needs
         `if __name__ == "__main__":`, as those processes import it
 
-    Returns the file, open to be read. Raises ConfigError where a point's settings cannot be, before anything runs;
-    ClusterError where a cluster cannot be reached or is lost.
+    Returns the file, open to be read; after Ctrl-C, or where points failed, with a warning that not all are done.
+    Raises ConfigError where a point's settings cannot be, before anything runs; ClusterError where a cluster cannot be
+    reached or is lost.
 
     >>> file = sweep("parity", {"rule.eta": [0.1, 0.5]}, "eta.h5", settings={"run.steps": 2000, "run.chips": 8})
     >>> file.values("final_accuracy").shape, file.column("rule.eta")
@@ -72,7 +73,12 @@ def sweep(
     whole = Sweep(lambda changes: found.config(overlay(given, changes)), points, asked)
     with pool_of(threads, scheduler, workers) as pool:
         whole.run(path, pool=pool)
-    return SweepFile(os.fspath(path))
+    file = SweepFile(os.fspath(path))
+    done, failed = ((file.state == state).sum() for state in (DONE, FAILED))
+    if done < len(points):
+        text = f"{path}: {done} of {len(points)} points are done, {failed} failed: given again, it does the rest"
+        warnings.warn(text, AnalogMGDWarning, stacklevel=2)
+    return file
 
 
 class Sweep:
@@ -114,7 +120,7 @@ class Sweep:
             raise ConfigError(
                 f"{path!r} is of another sweep: {problem}; choose another file, or replace it with --force"
             )
-        before = str(file.file.attrs["analogmgd_version"])
+        before = file.version
         if before != __version__:
             text = f"{path} was begun by analogmgd {before}, this is {__version__}: points may not have the same bits"
             warnings.warn(text, AnalogMGDWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""Whether the file of a sweep is whole, as far as can be told: it has no checksums."""
+"""Whether the file of a sweep is whole."""
 
 from __future__ import annotations
 
@@ -28,26 +28,28 @@ def is_sweep(path: str) -> bool:
 
 
 def check_sweep(path: str) -> Checked:
-    """Structure, states and values of a sweep."""
+    """Structure, checksums, states and values of a sweep."""
     try:
-        with SweepFile(path) as sweep:
-            found = tuple(problems(sweep))
-            count = sum(isinstance(item, h5py.Dataset) for group in sweep.file.values() for item in group.values())
-            return Checked(found, int((sweep.state == DONE).sum()), 0, count, False, "sweep")
+        with SweepFile(path, confirm=False) as sweep:
+            found = misshapen(sweep) or [*(text for _, text in sweep.wrong()), *problems(sweep)]
+            groups = [sweep.file[name] for name in ("points", "chips")]
+            count = sum(isinstance(item, h5py.Dataset) for group in groups for item in group.values())
+            return Checked(tuple(found), int((sweep.state == DONE).sum()), 0, count, sweep.known, "sweep")
     except AnalogMGDError as error:
         return Checked((str(error),), checksums=False, kind="sweep")
     except (*FAULTS, AttributeError) as error:
         return Checked((f"the sweep {path!r} is damaged: {one_line(error)}",), checksums=False, kind="sweep")
 
 
-def problems(sweep: SweepFile) -> Iterator[str]:
-    """What does not fit together."""
+def misshapen(sweep: SweepFile) -> list[str]:
+    """Datasets that are missing or of another shape."""
     points = len(sweep.points)
     shapes: dict[str, tuple[int, ...]] = {
         "points/state": (points,),
         "points/error": (points,),
         "points/wall_seconds": (points,),
     }
+    shapes |= {"points/crc32": (points,)} if sweep.known else {}
     shapes |= {f"points/{axis.key}": (points,) for axis in sweep.points.axes}
     shapes |= {f"chips/{name}": (points, sweep.chips) for name in OF_CHIP}
     shapes |= {f"chips/{name}": (points, len(sweep.targets), sweep.chips) for name in TO_TARGET}
@@ -57,9 +59,11 @@ def problems(sweep: SweepFile) -> Iterator[str]:
         for path, shape in shapes.items()
         if path in sweep.file and getattr(sweep.file[path], "shape", None) != shape
     ]
-    if wrong:
-        yield from wrong
-        return
+    return wrong
+
+
+def problems(sweep: SweepFile) -> Iterator[str]:
+    """What cannot be."""
     state = sweep.state
     if not np.isin(state, (0, DONE, FAILED)).all():
         yield "/points/state has states that are none"

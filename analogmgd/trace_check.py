@@ -27,7 +27,7 @@ class Checked:
     problems : one line each; none: the file is whole
     rows, probe_rows : of a trace; points that are done of a sweep are its rows
     datasets : arrays of the file
-    checksums : whether it has any; a sweep and a trace of an early version have none
+    checksums : whether it has any; a file of an early version has none
     kind : "trace" or "sweep"
     """
 
@@ -49,8 +49,8 @@ def check_trace(path: str | os.PathLike[str]) -> Checked:
 
     Of a trace: structure; checksums of every dataset; times that rise; chips that have diverged, and finite parameters
     of the others; final parameters equal to those recorded last; accuracies from 0 to 1; both checkpoints, and
-    that they belong to the rows. Of a sweep, which has no checksums: structure, states of its points, values of those
-    that are done.
+    that they belong to the rows. Of a sweep: structure; checksums of its points; states, and values of those that
+    are done.
 
     Raises:
         ConfigError: there is no such file.

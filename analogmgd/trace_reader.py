@@ -9,9 +9,9 @@ from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
-import psutil  # type: ignore[import-untyped]
 
 from analogmgd.errors import TraceError
+from analogmgd.limits import free_memory
 from analogmgd.trace_checksums import Checksums
 from analogmgd.trace_contents import Array, unseal
 from analogmgd.trace_open import OPEN_TRIES, OpenFile, one_line, writer_alive
@@ -82,6 +82,8 @@ class FileStore:
         """
         with reading(self._name, "its attributes"):
             file = self._handle.file
+            if "points" in file and "header" not in file:
+                raise TraceError(f"{self._name!r} is a sweep, no trace: `analogmgd sweep`, given again, does the rest")
             if "header" not in file or "format_version" not in file.attrs:
                 raise TraceError(f"{self._name!r} is an HDF5 file but not a trace of analogmgd")
             kind = file.attrs.get_id("format_version").dtype.kind
@@ -198,7 +200,7 @@ class FileStore:
         whole = False
         if all(part == slice(0, rows, 1) or part == slice(None) for part in index):
             size = math.prod(self.shape(path)) * dataset.dtype.itemsize
-            if size > psutil.virtual_memory().available:
+            if size > free_memory():
                 raise TraceError(f"/{path} of the trace {self._name!r} takes {si_bytes(size)}; read it in parts")
             whole = True
         try:

@@ -29,6 +29,8 @@ class Repaired:
     rows, probe_rows : kept
     checkpoint : step from which the run can be gone on with, 0: from its start
     lost : one line for each thing that is not in it
+    kind : "trace" or "sweep", of which rows are the points that are done
+    points : of a sweep
     """
 
     path: str
@@ -36,15 +38,18 @@ class Repaired:
     probe_rows: int
     checkpoint: int
     lost: tuple[str, ...]
+    kind: str = "trace"
+    points: int = 0
 
 
 def repair(path: str | os.PathLike[str], out: str | os.PathLike[str], force: bool = False) -> Repaired:
-    """Write what is whole of a damaged trace into a new one; the old one is only read.
+    """Write what is whole of a damaged trace or sweep into a new one; the old one is only read.
 
     Kept are all rows whose checksums are right, also behind damaged ones; a checkpoint where it is whole and all rows
     before it are; the final parameters and what defines the chips where their checksums are right. The new trace
     has status "interrupted"; `analogmgd.resume` goes on with it from its checkpoint, or from the start. Of a trace
-    of an early version, which has no checksums, what can be read is kept.
+    of an early version, which has no checksums, what can be read is kept. Of a sweep the points are kept whose
+    checksums are right; `analogmgd.sweep` goes on with the others.
 
     path : the damaged trace
     out : the new one
@@ -64,6 +69,12 @@ def repair(path: str | os.PathLike[str], out: str | os.PathLike[str], force: boo
         raise ConfigError(f"there is no trace {source!r}")
     if os.path.exists(target) and os.path.samefile(source, target):
         raise ConfigError(f"{target!r} is the damaged trace itself: give the new one another name")
+    from .sweep_check import is_sweep  # here, because these modules import this one
+
+    if is_sweep(source):
+        from .sweep_repair import repair_sweep
+
+        return repair_sweep(source, target, force)
     old = Salvage(source)
     try:
         return write(old, target, force)

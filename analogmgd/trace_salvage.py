@@ -47,16 +47,12 @@ class Salvage:
         except (AnalogMGDError, *FAULTS) as error:
             raise TraceError(f"{path!r} cannot be repaired: HDF5 cannot open it: {one_line(error)}") from error
         try:
-            if "points" in self.file and "header" not in self.file:
-                raise TraceError(f"{path!r} is a sweep: repair is for traces")
             self.header = self._text("header")
             if not all(isinstance(self.header[name], kind) for name, kind in HEADER.items()):
                 raise ValueError("it is of another kind")
             check_described(path, self.header)
         except (AnalogMGDError, *FAULTS) as error:
             self.close()
-            if isinstance(error, TraceError) and "sweep" in str(error):
-                raise
             raise TraceError(f"{path!r} cannot be repaired: its /header is gone: {one_line(error)}") from error
         self.known, self.types = "types" in self.header, self.header.get("types", {})
         try:

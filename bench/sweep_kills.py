@@ -34,7 +34,8 @@ def contents(path: Path) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     with h5py.File(path, "r", locking=False) as file:
         file.visititems(lambda name, one: found.update({name: one[()]}) if isinstance(one, h5py.Dataset) else None)
-    found.pop("points/wall_seconds")
+    for name in ("points/wall_seconds", "points/crc32", "about"):
+        found.pop(name)
     return found
 
 

@@ -274,19 +274,6 @@ def test_chips_that_are_lost_are_made_anew_but_not_a_start_of_ones_own(tmp_path,
         am.resume("d.h5", steps=300)
 
 
-def test_sweeps(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    settings = {"run.steps": 100, "run.chips": 2}
-    am.sweep("parity", {"rule.eta": [0.1, 0.5]}, "sweep.h5", settings=settings).close()
-    assert done("info", "--check", "sweep.h5").startswith("whole: 2 points done, ")
-    with h5py.File("sweep.h5", "r+") as file:
-        file["chips/status"][1, 0] = 0
-        file["chips/final_accuracy"][0, 0] = 2
-    said = am.check_trace("sweep.h5").problems
-    assert said[0] == "point 0 has values of final_accuracy that are not from 0 to 1"
-    assert said[1] == "point 1 is done, but not all of its chips have a status and steps"
-
-
 def test_damage_of_every_kind(tmp_path):
     """A small part of what bench/damage.py does."""
     program = Path(__file__).parent.parent / "bench" / "damage.py"

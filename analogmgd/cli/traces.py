@@ -106,10 +106,8 @@ def say_check(file: str, as_json: bool) -> int:
         click.echo("\n".join(found.problems))
     else:
         rows = count(found.rows, "point" if found.kind == "sweep" else "row") + " done" * (found.kind == "sweep")
-        sums = "all checksums right"
-        if not found.checksums:
-            early = "an earlier version wrote it"
-            sums = f"no checksums: {'sweeps have none' if found.kind == 'sweep' else early}; structure and values fit"
+        early = "no checksums: an earlier version wrote it; structure and values fit"
+        sums = "all checksums right" if found.checksums else early
         click.echo(f"whole: {rows}, {count(found.datasets, 'dataset')}, {sums}")
     return 0 if found.whole else 1
 
