@@ -218,8 +218,21 @@ class Engine:
 
     def state(self) -> list[np.ndarray]:
         """What the run is to be gone on with, first axis chips; it does not depend on blocks and threads."""
-        parts = [r.block.state() for r in self.runners]
-        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+        if len(self.runners) == 1:
+            return self.runners[0].block.state()
+        found: list[np.ndarray] = []
+        first = 0
+        for r in self.runners:  # one block's beside the whole: there may not be room for more
+            part, last = r.block.state(), first + r.block.count
+            found = found or [np.empty((len(self.plan.ids), *array.shape[1:]), array.dtype) for array in part]
+            for whole, array in zip(found, part, strict=True):
+                whole[first:last] = array
+            first = last
+        return found
+
+    def state_bytes(self) -> int:
+        """Bytes of `state`."""
+        return sum(array.nbytes for r in self.runners for array in r.block.state())
 
     def load(self, step: int, row: int, state: Sequence[np.ndarray]) -> None:
         """Go on from a step, the next row to be taken being number `row`, with what `state` gave."""
@@ -304,8 +317,7 @@ class Engine:
 
     def _first_checkpoint(self) -> float:
         """Seconds until the first checkpoint."""
-        size = sum(array.nbytes for r in self.runners for array in r.block.state())
-        return max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * size / CHECKPOINT_RATE)
+        return max(CHECKPOINT_SECONDS, CHECKPOINT_SHARE * self.state_bytes() / CHECKPOINT_RATE)
 
     @property
     def done(self) -> bool:

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .export import Table, check_format, write_files
-from .sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
+from .sweep_file import SweepFile
+from .sweep_layout import DONE, OF_CHIP, TO_TARGET
 from .units import unit_of
 
 Array = npt.NDArray[Any]

@@ -70,12 +70,12 @@ def chips_bytes(plan: Plan) -> int:
     return -(-len(plan.run.chip_ids) // lanes) * lanes * plan.bytes_per_chip
 
 
-def memory_of_run(plan: Plan, trace_bytes: int, in_file: bool) -> int:
-    """Bytes a run takes beside the program itself: its chips, its data, its rows.
+def memory_of_run(plan: Plan, trace_bytes: int, in_file: bool, state_bytes: int = 0) -> int:
+    """Bytes a run takes beside the program itself: its chips, its data, its rows, a checkpoint on its way to the file.
 
-    trace_bytes : of the whole trace; in_file : whether it goes to a file, block by block
+    trace_bytes : of the whole trace; in_file : whether it goes to a file, block by block; state_bytes : of a checkpoint
     """
     data = plan.data
     numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
-    rows = min(trace_bytes, BUFFERS) if in_file else trace_bytes
+    rows = min(trace_bytes, BUFFERS) + state_bytes if in_file else trace_bytes
     return chips_bytes(plan) + numbers * plan.dtype.itemsize + rows

@@ -287,8 +287,9 @@ class Plan:
         if self.mgd:
             rows += 0 if self.codes else 1
             rows += 2 * (self.chip.device.amplitude_mismatch > 0) + 2 * (self.mgd.perturbation == "sinusoid")
-            rows += 24 * self.physical + 10 * self.wired  # some of them while it is built
-            rows += (60 if self.chip.device.paired else 0) + (20 if self.chip.device.flicker > 0 else 0)
+            device = self.chip.device
+            rows += 7 * self.physical + 10 * self.wired  # these are measured, some are only there while it is built
+            rows += 20 * (device.model is not None) + 10 * device.paired + 4 * device.ages + 24 * (device.flicker > 0)
         neurons = 8 * self.n_neurons + self.chip.network.n_in + 64
         if self.kind == "rows":
             rows += 4  # the signs of up to 128 steps, a bit each

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from .errors import ConfigError
 from .plot_base import CYCLE, STYLE
 from .study_values import final
-from .sweep_file import DONE, SweepFile
+from .sweep_file import SweepFile
+from .sweep_layout import DONE
 from .sweep_statistics import share, spread, time_to_target
 from .units import labelled
 

@@ -16,7 +16,8 @@ import numpy as np
 from . import __version__
 from .errors import ConfigError
 from .report_page import Facts, Figure, Folded, Heading, Paragraph, Part, Section, Table, page
-from .sweep_file import DONE, FAILED, TODO, SweepFile
+from .sweep_file import SweepFile
+from .sweep_layout import DONE, FAILED, TODO
 from .sweep_statistics import LEVEL, RESAMPLES, spread
 from .trace import Trace
 from .trace_open import one_line

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,43 +22,11 @@ from .rule import MGD
 from .session import carry_out, completed, header_of
 from .trace import Trace, TraceHeader, check_fits, open_writer
 from .trace_checkpoint import Checkpoint, described
-from .trace_open import one_line, writer_alive
+from .trace_open import alone_with, writer_alive
 from .train import Progress, tell_needs, watcher
 
 SAME = ("machine", "cpu", "fma", "numpy", "numba")  # what the last bits of a result may depend on
 CLOSE = 1e-4  # relative difference of chips drawn on another kind of processor, at most
-
-
-@contextlib.contextmanager
-def taking_over(path: str) -> Iterator[None]:
-    """Keep two processes from going on with the same file at once, while each would find no writer at work."""
-    try:
-        import fcntl
-    except ImportError:  # no such locks here
-        yield
-        return
-    folder, name = os.path.split(os.path.realpath(path))
-    lock = os.path.join(folder, f".{name}.resume")
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise TraceError(f"cannot go on with the trace {path!r}: {one_line(error)}") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TraceError(f"the trace {path!r} is just being gone on with by another process") from None
-        except OSError:  # a file system without locks
-            pass
-        if not os.path.exists(lock) or os.stat(lock).st_ino != os.fstat(handle).st_ino:  # its owner has just ended
-            raise TraceError(f"the trace {path!r} is just being gone on with by another process")
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(lock)
-    finally:
-        os.close(handle)
 
 
 def check_writer(trace: Trace, force: bool) -> None:
@@ -75,12 +42,17 @@ def check_writer(trace: Trace, force: bool) -> None:
         raise TraceError(f"the trace {trace.path!r} may still be written by {who}: if not, use --force")
 
 
-def extended(trace: Trace, checkpoint: Checkpoint, steps: Any) -> Config:
-    """The configuration of a trace with its new number of steps."""
+def extended(trace: Trace, checkpoint: Checkpoint, steps: Any) -> tuple[Config, Checkpoint]:
+    """The configuration of a trace with its new number of steps, and where to go on from.
+
+    The row at the end of a run is one of its own kind (the whole test set, at any step): where the run is to be longer
+    it is left out, and taken anew if a longer run has one there.
+    """
     try:
         config = Config.from_toml(trace.config)
     except AnalogMGDError as error:
         raise TraceError(f"the configuration of the trace does not do for this version of analogmgd: {error}") from None
+    old_end = config.run.steps
     if steps is not None:
         config = replace(config, run=config.run.replace(steps=steps))
     steps, done = config.run.steps, checkpoint.step
@@ -93,7 +65,10 @@ def extended(trace: Trace, checkpoint: Checkpoint, steps: Any) -> Config:
     if end is not None and steps * dt > end:
         text = f"the cosine of the learning rate was made for {end / dt:.0f} steps: from there on eta is 0"
         warnings.warn(text, AnalogMGDWarning, stacklevel=4)
-    return config
+    rows = checkpoint.rows
+    if done == old_end < steps and rows and int(trace.record.read("step", rows - 1)) == done:
+        checkpoint = replace(checkpoint, rows=rows - 1)
+    return config, checkpoint
 
 
 def found_data(trace: Trace, config: Config, data: Dataset | str | None, data_dir: Any) -> Dataset:
@@ -101,8 +76,12 @@ def found_data(trace: Trace, config: Config, data: Dataset | str | None, data_di
     if isinstance(data, str | os.PathLike):
         data = load_dataset(data, data_dir=data_dir)
     if data is None:
+        options = dict(config.data)
+        beside = Path(trace.path or "").parent / str(options["name"])
+        if beside.is_file() and not Path(str(options["name"])).exists():  # a path relative to where the run was made
+            options["name"] = str(beside)
         try:
-            data = load_dataset(**config.data, data_dir=data_dir)
+            data = load_dataset(**options, data_dir=data_dir)
         except AnalogMGDError as error:
             raise ConfigError(f"the data of the trace are not found: {error}: say where they are (data)") from None
     if not isinstance(data, Dataset):
@@ -110,6 +89,13 @@ def found_data(trace: Trace, config: Config, data: Dataset | str | None, data_di
     if data.fingerprint() != trace.environment.get("data_sha256"):
         raise ConfigError(f"data {data.name!r} are not those the trace was made with (another checksum)")
     return data
+
+
+def named(config: Config, data: Dataset | str | None) -> Config:
+    """The configuration with the path of the data by which they were found this time."""
+    if not isinstance(data, str | os.PathLike) or not Path(data).exists():
+        return config
+    return replace(config, data={"name": os.fspath(data)})
 
 
 def check_same(trace: Trace, header: TraceHeader, checkpoint: Checkpoint, state: list[np.ndarray]) -> None:
@@ -181,7 +167,7 @@ def resume(
         raise TraceError(f"there is no trace {path!r}")
     lock = contextlib.ExitStack()
     with lock:
-        lock.enter_context(taking_over(path))
+        lock.enter_context(alone_with(path))
         with Trace(path) as old:
             check_writer(old, force)
             return _resume(old, steps, data, data_dir, count, watch, lock)
@@ -196,10 +182,9 @@ def _resume(
     progress: Progress | None,
     lock: contextlib.ExitStack | None = None,
 ) -> Trace:
-    checkpoint = trace.checkpoint()
-    config = extended(trace, checkpoint, steps)
+    config, checkpoint = extended(trace, trace.checkpoint(), steps)
     found = found_data(trace, config, data, data_dir)
-    plan = Plan(config, found)
+    plan = Plan(named(config, data), found)
     start = np.array(trace.chip_arrays["theta0"]) if "theta0" in trace.chip_arrays else None
     assert config.run.record_every is not None
     last = int(trace.record.read("step", checkpoint.rows - 1)) if checkpoint.rows else 0

@@ -14,7 +14,6 @@ from .engine import Engine, Interrupts
 from .merge import RowPlan
 from .plan import Plan
 from .trace import Trace, TraceHeader
-from .trace_checkpoint import size_of
 from .trace_memory import TraceWriter
 from .trace_schema import CONVERTERS
 
@@ -116,7 +115,7 @@ def header_of(plan: Plan, data: Dataset, rows: RowPlan, threads: int) -> TraceHe
 
 def completed(header: TraceHeader, engine: Engine, theta0: np.ndarray | None) -> TraceHeader:
     """The same with what is known of the chips once they are made."""
-    return replace(header, chip_arrays=variation(engine, theta0), state_bytes=size_of(engine.state()))
+    return replace(header, chip_arrays=variation(engine, theta0), state_bytes=engine.state_bytes())
 
 
 def carry_out(engine: Engine, writer: TraceWriter, progress: Progress | None, wall_before: float = 0.0) -> Trace:

@@ -13,7 +13,8 @@ import numpy as np
 from .errors import ConfigError
 from .study_bootstrap import medians, shares
 from .study_values import Array, crossing, final, gathered, named, ordered, paired, plain
-from .sweep_file import DONE, SweepFile
+from .sweep_file import SweepFile
+from .sweep_layout import DONE
 from .sweep_statistics import share, spread, time_to_target
 
 VALUES = {  # what a panel may show: label of its axis, scale

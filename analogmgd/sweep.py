@@ -20,7 +20,8 @@ from .data import Dataset
 from .engine import Interrupts, thread_count
 from .errors import AnalogMGDWarning, ConfigError
 from .session import environment
-from .sweep_file import DONE, FAILED, SweepFile, created
+from .sweep_file import SweepFile
+from .sweep_layout import DONE, FAILED, created
 from .sweep_point import Stopped, Target, measured
 from .sweep_pool import Pool, Threads, pool_of
 from .train import settle

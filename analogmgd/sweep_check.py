@@ -8,7 +8,9 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from .errors import AnalogMGDError
-from .sweep_file import DONE, FAILED, OF_CHIP, TO_TARGET, SweepFile
+from .sweep_file import SweepFile
+from .sweep_layout import DONE, FAILED
+from .trace_attributes import wrong_attributes
 from .trace_check import FAULTS, Checked
 from .trace_open import OpenFile, one_line
 
@@ -31,7 +33,7 @@ def check_sweep(path: str) -> Checked:
     """Structure, checksums, states and values of a sweep."""
     try:
         with SweepFile(path, confirm=False) as sweep:
-            found = misshapen(sweep) or [*(text for _, text in sweep.wrong()), *problems(sweep)]
+            found = sweep.misshapen() or [*(text for _, text in sweep.wrong()), *attributes(sweep), *problems(sweep)]
             groups = [sweep.file[name] for name in ("points", "chips")]
             count = sum(isinstance(item, h5py.Dataset) for group in groups for item in group.values())
             return Checked(tuple(found), int((sweep.state == DONE).sum()), 0, count, sweep.known, "sweep")
@@ -41,25 +43,11 @@ def check_sweep(path: str) -> Checked:
         return Checked((f"the sweep {path!r} is damaged: {one_line(error)}",), checksums=False, kind="sweep")
 
 
-def misshapen(sweep: SweepFile) -> list[str]:
-    """Datasets that are missing or of another shape."""
-    points = len(sweep.points)
-    shapes: dict[str, tuple[int, ...]] = {
-        "points/state": (points,),
-        "points/error": (points,),
-        "points/wall_seconds": (points,),
-    }
-    shapes |= {"points/crc32": (points,)} if sweep.known else {}
-    shapes |= {f"points/{axis.key}": (points,) for axis in sweep.points.axes}
-    shapes |= {f"chips/{name}": (points, sweep.chips) for name in OF_CHIP}
-    shapes |= {f"chips/{name}": (points, len(sweep.targets), sweep.chips) for name in TO_TARGET}
-    wrong = [f"/{path} is missing" for path in shapes if path not in sweep.file]
-    wrong += [
-        f"/{path} has shape {sweep.file[path].shape}; expected {shape}"
-        for path, shape in shapes.items()
-        if path in sweep.file and getattr(sweep.file[path], "shape", None) != shape
-    ]
-    return wrong
+def attributes(sweep: SweepFile) -> Iterator[str]:
+    """Attributes that do not say what /about says."""
+    if sweep.known:
+        names = ("format", "format_version", "analogmgd_version", "created_utc", "config", "sweep", "environment")
+        yield from wrong_attributes(sweep.path, sweep.file, {"/": {name: sweep.about[name] for name in names}})
 
 
 def problems(sweep: SweepFile) -> Iterator[str]:

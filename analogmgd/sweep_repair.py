@@ -7,8 +7,8 @@ import os
 import numpy as np
 
 from .errors import AnalogMGDError, ConfigError, TraceError
-from .sweep_check import misshapen
-from .sweep_file import DONE, SUMMED, TODO, SweepFile, created, row_sums
+from .sweep_file import SweepFile
+from .sweep_layout import DONE, SUMMED, TODO, created, row_sums
 from .trace_check import FAULTS
 from .trace_open import one_line
 from .trace_repair import Repaired
@@ -37,7 +37,7 @@ def whole_points(old: SweepFile) -> tuple[np.ndarray, list[str]]:
     """States of points, those that are not whole as to do; a line for each thing that is lost."""
     nothing = np.full(len(old.points), TODO, np.int8)
     try:
-        wrong = misshapen(old)
+        wrong = old.misshapen()
         if wrong:
             return nothing, [*wrong, "all points"]
         state = old.state

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import h5py  # type: ignore[import-untyped]
 import numpy as np
 
 from .errors import AnalogMGDError, ConfigError, TraceError
 from .trace import Trace
+from .trace_attributes import wrong_attributes
 from .trace_checksums import crc_of, described, pieces
 from .trace_contents import unseal
 from .trace_open import one_line
 from .trace_reader import FileStore
 
 ROWS = 1 << 16  # of one number, looked at at once
+ROOT = ("format", "format_version", "analogmgd_version", "created_utc", "config", "seed", "status", "environment",
+        "chance_accuracy")  # fmt: skip
 FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, IndexError, MemoryError)
 
 
@@ -47,10 +52,10 @@ class Checked:
 def check_trace(path: str | os.PathLike[str]) -> Checked:
     """Look for damage in the file of a trace or a sweep, in pieces: it takes some tens of MB, however large the file.
 
-    Of a trace: structure; checksums of every dataset; times that rise; chips that have diverged, and finite parameters
-    of the others; final parameters equal to those recorded last; accuracies from 0 to 1; both checkpoints, and
-    that they belong to the rows. Of a sweep: structure; checksums of its points; states, and values of those that
-    are done.
+    Of a trace: structure; checksums of every dataset; attributes that agree with it; times that rise; chips that have
+    diverged, and finite parameters of the others; final parameters equal to those recorded last; accuracies from 0 to
+    1; both checkpoints, and that they belong to the rows. Of a sweep: structure; checksums of its points; attributes;
+    states, and values of those that are done.
 
     Raises:
         ConfigError: there is no such file.
@@ -76,7 +81,12 @@ def check_trace(path: str | os.PathLike[str]) -> Checked:
     with trace:
         store = trace._store
         assert isinstance(store, FileStore)
-        found = [*wrong(store, trace), *(line for check in CHECKS for line in guarded(check, trace))]
+        found = [
+            *wrong(store, trace),
+            *foreign(store),
+            *attributes(store),
+            *(line for check in CHECKS for line in guarded(check, trace)),
+        ]
         datasets = len(trace._store.attributes()["datasets"])
         return Checked(tuple(found), trace.rows, trace.probe_rows, datasets, store.checksums.known)
 
@@ -102,6 +112,23 @@ def wrong(store: FileStore, trace: Trace) -> Iterator[str]:
                     yield described(path, first, end, what)
             except (AnalogMGDError, *FAULTS) as error:
                 yield f"/{path}: {one_line(error)}"
+
+
+def foreign(store: FileStore) -> Iterator[str]:
+    """What /header does not name: it has no checksum, and readers do not see it."""
+    named = {*store.attributes()["datasets"], "header"}
+    for group, content in store._handle.file.items():
+        for path in [f"{group}/{name}" for name in content] if isinstance(content, h5py.Group) else [group]:
+            if path not in named:
+                yield f"/{path} is not of this trace"
+
+
+def attributes(store: FileStore) -> Iterator[str]:
+    """Attributes that do not say what /header and /final/state say."""
+    about = store.attributes()
+    expected = {path: {"unit": unit, "dims": dims} for path, (unit, dims) in about["datasets"].items()}
+    root = {name: json.loads(about[name]) if name == "environment" else about[name] for name in ROOT if name in about}
+    yield from wrong_attributes(store._name, store._handle.file, {"/": root, **expected})
 
 
 def times(trace: Trace) -> Iterator[str]:
@@ -185,7 +212,7 @@ def problem(trace: Trace, store: FileStore, slot: int, text: bytes) -> Iterator[
         yield f"it is of {rows} rows and {about['probe_rows']} probes; {trace.rows} and {trace.probe_rows} are there"
         return
     early = rows > 0 and int(trace.record.read("step", rows - 1)) > step
-    late = rows < trace.rows and int(trace.record.read("step", rows)) <= step
+    late = rows < trace.rows and int(trace.record.read("step", rows)) < step
     if early or late:
         yield f"it is of step {step} and {rows} rows, which do not belong together"
 

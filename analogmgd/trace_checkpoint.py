@@ -56,29 +56,35 @@ def size_of(arrays: Sequence[Array]) -> int:
     return sum(array.nbytes for array in arrays)
 
 
-def pack(checkpoint: Checkpoint) -> tuple[Array, bytes]:
-    """Bytes and sealed text of a checkpoint.
+def pack(checkpoint: Checkpoint) -> tuple[list[Array], bytes]:
+    """Bytes of a checkpoint, in pieces, which are the arrays' own memory, and its sealed text.
 
-    >>> state, text = pack(Checkpoint(7, 2, 0, [np.arange(3.0)]))
-    >>> unpack(state, text).arrays[0]
+    >>> pieces, text = pack(Checkpoint(7, 2, 0, [np.arange(3.0)]))
+    >>> unpack(np.concatenate(pieces), text).arrays[0]
     array([0., 1., 2.])
     """
-    state = np.empty(size_of(checkpoint.arrays), np.uint8)
-    start = 0
-    for array in checkpoint.arrays:
-        flat = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        state[start : start + flat.size] = flat
-        start += flat.size
+    pieces = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in checkpoint.arrays]
+    total = 0
+    for piece in pieces:
+        total = crc(piece, total)
     resumed = checkpoint.resumed
     while True:
         text = seal({
             "sequence": checkpoint.sequence, "step": checkpoint.step, "rows": checkpoint.rows,
             "probe_rows": checkpoint.probe_rows, "wall_seconds": checkpoint.wall_seconds, "resumed": resumed,
-            "state_crc32": crc(state), "arrays": described(checkpoint.arrays),
+            "state_crc32": total, "arrays": described(checkpoint.arrays),
         })  # fmt: skip
         if len(text) <= CHECKPOINT_BYTES or not resumed:
-            return state, text
+            return pieces, text
         resumed = resumed[len(resumed) // 2 :]  # the latest
+
+
+def put(target: Any, slot: int, pieces: Sequence[Array]) -> None:
+    """Write pieces side by side into a row of an array or dataset."""
+    start = 0
+    for piece in pieces:
+        target[slot, start : start + len(piece)] = piece
+        start += len(piece)
 
 
 def unpack(state: Array, text: bytes) -> Checkpoint:

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -42,11 +43,20 @@ import numpy as np
 from h5py import h5f, h5p  # type: ignore[import-untyped]
 
 from analogmgd.errors import ConfigError, TraceError
-from analogmgd.trace_checkpoint import Checkpoint
+from analogmgd.trace_checkpoint import Checkpoint, put
 from analogmgd.trace_checksums import crc, line_of
 from analogmgd.trace_contents import RUNNING, Array, contents, fixed_arrays, seal
 from analogmgd.trace_memory import Store, TraceWriter
-from analogmgd.trace_open import DROPPED, drop_file, move_new, one_line, part_of, writer_alive, writer_identity
+from analogmgd.trace_open import (
+    DROPPED,
+    alone_with,
+    drop_file,
+    move_new,
+    one_line,
+    part_of,
+    writer_alive,
+    writer_identity,
+)
 from analogmgd.trace_reader import FileStore
 from analogmgd.trace_schema import TraceHeader, block_rows, check_fits, layout
 
@@ -156,8 +166,8 @@ class FileWriter(TraceWriter):
         self._written = time.monotonic()
         try:
             with part_of(target) as file:
-                inode = os.fstat(file.fileno()).st_ino
-                identity = writer_identity(inode)
+                self._inode = os.fstat(file.fileno()).st_ino
+                identity = writer_identity(self._inode)
                 file.write(file_image(header, {**attributes, **identity}))
                 file.flush()
                 self._file = h5py.File(h5f.open(os.fsencode(file.name), h5f.ACC_RDWR, fapl=file_access()))
@@ -173,18 +183,20 @@ class FileWriter(TraceWriter):
                         self.take_over(*before)
                     self._file.flush()
                     file.close()  # with it its lock, which readers would meet
-                    if before is None:
-                        check_target(self.path, force)  # another run may have begun since
-                    if before or force:
+                    if before:
                         os.replace(file.name, target)
-                    else:
+                    elif not force:
                         move_new(file.name, target)
+                    else:
+                        with alone_with(target):
+                            check_target(self.path, force)  # another run may have begun since
+                            os.replace(file.name, target)
                     DROPPED.discard(target)
                 except BaseException:
                     if not self.closed:  # twice would end the process
                         drop_file(self._file)
                     with contextlib.suppress(OSError):
-                        if os.stat(target).st_ino == inode:  # it is there already, and Ctrl-C came
+                        if os.stat(target).st_ino == self._inode:  # it is there already, and Ctrl-C came
                             DROPPED.add(target)
                     raise
         except FileExistsError:
@@ -244,12 +256,13 @@ class FileWriter(TraceWriter):
         dataset[first:] = values
         dataset.flush()
 
-    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None:
+    def _put_checkpoint(self, slot: int, pieces: list[Array], text: bytes) -> None:
+        state, texts = (self._sets[f"checkpoint/{name}"] for name in ("state", "text"))
         try:
-            for name, value in (("state", state), ("text", text)):
-                dataset = self._sets[f"checkpoint/{name}"]
-                dataset[slot] = value
-                dataset.flush()
+            put(state, slot, pieces)
+            state.flush()
+            texts[slot] = text
+            texts.flush()
         except (OSError, RuntimeError) as error:
             self._fail(error)
 
@@ -262,8 +275,13 @@ class FileWriter(TraceWriter):
         handle, size = self._file.id.get_vfd_handle(), self._file.id.get_filesize()
         if os.fstat(handle).st_size < size:  # room that was given out and not used; readers want it there
             os.ftruncate(handle, size)
-        self.closed = True
-        self._file.close()
+        handle = os.dup(handle)
+        try:
+            self.closed = True
+            self._file.close()
+            self._astray = astray(self.path or "", handle)
+        finally:
+            os.close(handle)
 
     def _fail(self, error: BaseException) -> None:
         """Give up after a write that failed: keep what is published, close, raise one line."""
@@ -278,8 +296,7 @@ class FileWriter(TraceWriter):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))
             self.closed = True
-        kept = f"its first {self._state['record'][0]} rows are kept"
-        self.error = TraceError(f"cannot write the trace {self.path!r}: {one_line(error)}; {kept}")
+        self.error = TraceError(f"cannot write the trace {self.path!r}: {one_line(error)}; {kept(self.path or '')}")
         raise self.error from error
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
@@ -296,6 +313,39 @@ class FileWriter(TraceWriter):
     def _trace(self) -> Trace:
         from analogmgd.trace import Trace  # here, because trace imports this module
 
-        if not os.path.exists(self.path or ""):
-            raise TraceError(f"the trace {self.path!r} is not there any more, where it was written to its end")
+        if self._astray:
+            raise TraceError(f"the trace {self.path!r} {self._astray}")
         return Trace(self.path or "")
+
+
+def kept(path: str) -> str:
+    """What is left in a file that could not be written any more, by looking."""
+    try:
+        store = FileStore(path)
+        rows = store.rows
+        store.close()
+    except TraceError:
+        return "what is left of it cannot be read"
+    return f"its first {rows} rows are kept"
+
+
+def astray(path: str, handle: int) -> str:
+    """What is to be said where a file that was written is not at its path; it is saved if it has no other place.
+
+    handle : of the file
+    """
+    try:
+        if os.path.samestat(os.stat(path), os.fstat(handle)):
+            return ""
+        what = "was replaced by another file while it was written"
+    except OSError:
+        what = "is not there any more, where it was written to its end"
+    if os.fstat(handle).st_nlink:
+        return f"{what}; it is whole where it was moved to"
+    try:
+        with open(handle, "rb", closefd=False) as old, open(f"{path}.saved", "xb") as new:
+            old.seek(0)
+            shutil.copyfileobj(old, new)
+        return f"{what}; it was saved as {new.name!r}"
+    except OSError as error:
+        return f"{what}, and could not be saved: {one_line(error)}"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from analogmgd.errors import TraceError
-from analogmgd.trace_checkpoint import Checkpoint, pack, size_of
+from analogmgd.trace_checkpoint import Checkpoint, pack, put, size_of
 from analogmgd.trace_contents import RUNNING, Array, fixed_arrays, seal, unseal
 from analogmgd.trace_schema import COUNTS, SLOTS, STATE_BYTES, STATUSES, SUMS_BYTES, TraceHeader, count_width, layout
 
@@ -239,7 +239,7 @@ class TraceWriter(ABC):
     def _put(self, group: str, arrays: dict[str, Array], count: int) -> None: ...
 
     @abstractmethod
-    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None: ...
+    def _put_checkpoint(self, slot: int, pieces: list[Array], text: bytes) -> None: ...
 
     @abstractmethod
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None: ...
@@ -270,8 +270,8 @@ class MemoryWriter(TraceWriter):
                 self._arrays[path] = old = grown
             old[start : start + count] = array
 
-    def _put_checkpoint(self, slot: int, state: Array, text: bytes) -> None:
-        self._arrays["checkpoint/state"][slot] = state
+    def _put_checkpoint(self, slot: int, pieces: list[Array], text: bytes) -> None:
+        put(self._arrays["checkpoint/state"], slot, pieces)
         self._arrays["checkpoint/text"][slot] = text
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:

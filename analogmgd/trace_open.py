@@ -95,6 +95,42 @@ def part_of(target: str) -> Iterator[BinaryIO]:
                 os.unlink(part)
 
 
+@contextlib.contextmanager
+def alone_with(path: str) -> Iterator[None]:
+    """Keep two processes from beginning or going on with a file at once, while each would find no writer at work.
+
+    Raises:
+        TraceError: another process is at it, or there can be no lock file beside it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # no such locks here
+        yield
+        return
+    folder, name = os.path.split(os.path.realpath(path))
+    lock = os.path.join(folder, f".{name}.resume")
+    try:
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise TraceError(f"the trace {path!r} cannot be locked: {one_line(error)}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TraceError(f"the trace {path!r} is just being begun or gone on with by another process") from None
+        except OSError:  # a file system without locks
+            pass
+        if not os.path.exists(lock) or os.stat(lock).st_ino != os.fstat(handle).st_ino:  # its owner has just ended
+            raise TraceError(f"the trace {path!r} is just being begun or gone on with by another process")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(lock)
+    finally:
+        os.close(handle)
+
+
 def move_new(part: str, target: str) -> None:
     """Move a file to a place where none is, also if another process puts one there at this moment.
 

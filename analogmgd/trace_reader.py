@@ -162,6 +162,7 @@ class FileStore:
             found = self._handle.file[group]
             if not isinstance(found, h5py.Group):
                 raise TraceError(f"the trace {self._name!r} is damaged: /{group} is not a group")
+            found = [name for name in found if f"{group}/{name}" in self._attributes["datasets"]]
             order = list({"record": RECORD, "probe": PROBE}.get(group, {}))
             return tuple(sorted(found, key=lambda n: (order.index(n) if n in order else len(order), n)))
 

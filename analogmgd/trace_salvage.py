@@ -19,12 +19,25 @@ from .trace_checksums import PIECE_BYTES, Array, crc, crc_of, crcs_of
 from .trace_contents import RUNNING, unseal
 from .trace_open import one_line, writer_alive
 from .trace_reader import HEADER
+from .trace_schema import FORMAT_VERSION
 from .trace_structure import check_described, check_size
 from .trace_superblock import Superblock, Unflagged, superblock
 
 ROOT = 48  # where the files that we write have their root group
 UNSET = (1 << 64) - 1
 Block = tuple[int, int]  # first row, end
+
+
+class NewerError(TraceError):
+    """Of a version that is not known here."""
+
+
+def newest(file: Any) -> int:
+    """The version of a file's format, as far as it says."""
+    try:
+        return int(file.attrs["format_version"]) if file.attrs.get_id("format_version").dtype.kind in "iu" else 0
+    except FAULTS:
+        return 0
 
 
 class Salvage:
@@ -47,12 +60,17 @@ class Salvage:
         except (AnalogMGDError, *FAULTS) as error:
             raise TraceError(f"{path!r} cannot be repaired: HDF5 cannot open it: {one_line(error)}") from error
         try:
+            if newest(self.file) > FORMAT_VERSION:
+                text = f"it has format version {newest(self.file)}; this analogmgd knows up to {FORMAT_VERSION}"
+                raise NewerError(f"{path!r} cannot be repaired: {text}: upgrade analogmgd")
             self.header = self._text("header")
             if not all(isinstance(self.header[name], kind) for name, kind in HEADER.items()):
                 raise ValueError("it is of another kind")
             check_described(path, self.header)
         except (AnalogMGDError, *FAULTS) as error:
             self.close()
+            if isinstance(error, NewerError):
+                raise
             raise TraceError(f"{path!r} cannot be repaired: its /header is gone: {one_line(error)}") from error
         self.known, self.types = "types" in self.header, self.header.get("types", {})
         try:

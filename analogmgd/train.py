@@ -102,7 +102,7 @@ def tell_needs(progress: Progress | None, plan: Plan, header: TraceHeader, in_fi
     tell = getattr(progress, "needs", None)
     if tell is not None:
         size = sum(estimate_record_bytes(header, in_file).values())
-        tell(memory_of_run(plan, size, in_file), size if in_file else 0)
+        tell(memory_of_run(plan, size, in_file, header.state_bytes), size if in_file else 0)
 
 
 def run_config(
@@ -189,8 +189,9 @@ def train(
     >>> run.theta.shape, run.status
     ((8, 9), 'complete')
     """
+    named = None
     if isinstance(data, str | os.PathLike):
-        data = load_dataset(data)
+        named, data = os.fspath(data), load_dataset(data)
     if not isinstance(data, Dataset):
         raise ConfigError(f"data is a {type(data).__name__}; expected a Dataset or the name of one")
     if isinstance(chip, Network):
@@ -216,7 +217,7 @@ def train(
         "probe_until": probe_until,
     }
     run = Run(**settings)
-    config = Config(chip, rule, {"name": data.name, **data.options}, run)
+    config = Config(chip, rule, {"name": named or data.name, **data.options}, run)
     watch = watcher(progress)
     return run_config(config, data, theta0=theta0, trace=trace, force=force, threads=threads, progress=watch)
 

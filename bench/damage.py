@@ -1,12 +1,12 @@
-"""Damaged traces, and what every command makes of them: a clear error, what is right, or worse.
+"""Damaged traces and sweeps, and what every command makes of them: a clear error, what is right, or worse.
 
     python bench/damage.py [--count 2000] [--seed 0] [--plots 10] [--out bench/results]
 
 Makes five small traces (finished, with probes and parameters; on pulsed devices that drift; interrupted; killed;
-diverged) and damages copies of them: bits, runs of zeros and of random bytes, truncation, and through h5py values,
-types, shapes, links and sizes. Each copy goes through info, info --check, export, plot (every so manieth), resume and
-repair (with its outcome through info --check, export and resume), in a process with a limit of memory, of which a new
-one is forked when it dies. Kinds of outcomes, of each command:
+diverged) and a sweep, and damages copies of them: bits, runs of zeros and of random bytes, truncation, and through
+h5py values, types, shapes, links and sizes. Each copy goes through info, info --check, export, plot (every so manieth),
+resume (of a sweep: sweep) and repair (with its outcome through info --check, export and resume), in a process with a
+limit of memory, of which a new one is forked when it dies. Kinds of outcomes, of each command:
 
     error       one line, exit code 1 or 2         right     what the undamaged file gives
     fewer       what it gives, without some rows   WRONG     anything else; of info and plot: and info --check
@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 import psutil
 from common import RESULTS, machine, save
-from damages import END, RUNS, SETTINGS, STEPS, Stop, damage
+from damages import END, RUNS, SETTINGS, STEPS, SWEEP, SWEPT, Stop, damage
 
 import analogmgd as am
 from analogmgd import engine
@@ -53,8 +53,13 @@ COMMANDS = ("info", "check", "export", "plot", "resume", "repair")
 
 def made(folder: Path, name: str, steps: int) -> dict[str, Any]:
     """A trace at folder/name.h5, and what there is to compare with: its rows, and the run of END steps in one piece."""
+    path = folder / f"{name}.h5"
+    if name == SWEEP:
+        code, out, err = called(*SWEPT, "-o", str(path))
+        assert code == 0, out + err
+        return compared(path, folder, None)
     chip, rule, more, number = RUNS[name]
-    path, settings = folder / f"{name}.h5", {**SETTINGS, **more}
+    settings = {**SETTINGS, **more}
     whole = am.train(chip, "parity", rule, steps=END, **settings)
     process = os.fork()
     if not process:
@@ -68,6 +73,12 @@ def made(folder: Path, name: str, steps: int) -> dict[str, Any]:
     os.waitpid(process, 0)
     with am.Trace(path) as trace:
         print(f"{name}: {trace.status_text}, {trace.rows} rows, checkpoint {trace.checkpoint().step}", file=sys.stderr)
+    return compared(path, folder, whole)
+
+
+def compared(path: Path, folder: Path, whole: Any) -> dict[str, Any]:
+    """What commands make of an undamaged file."""
+    name = path.stem
     found = {"whole": whole, "exported": run("export", path, folder / f"{name}-x")[3]}
     found["info"] = run("info", path, folder)[1]
     run("plot", path, folder / f"{name}-p")
@@ -89,13 +100,14 @@ def called(*words: str) -> tuple[int, str, str]:
 
 def arrays(folder: Path) -> dict[str, np.ndarray]:
     """What an export holds."""
-    if not (folder / "trace.npz").exists():
+    made = [path for path in folder.glob("*.npz") if path.stem in ("trace", "sweep")]
+    if not made:
         return {}
-    with np.load(folder / "trace.npz", allow_pickle=False) as file:
+    with np.load(made[0], allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
-def run(command: str, path: Path, folder: Path) -> tuple[int, str, str, Any]:
+def run(command: str, path: Path, folder: Path, sweep: bool = False) -> tuple[int, str, str, Any]:
     """Exit code, output, error, and what was made."""
     shutil.rmtree(folder, ignore_errors=True) if command in ("export", "plot") else None
     if command == "plot":
@@ -111,6 +123,8 @@ def run(command: str, path: Path, folder: Path) -> tuple[int, str, str, Any]:
     if command == "resume":  # which replaces it
         shutil.copy(path, new)
         words[1] = str(new)
+        if sweep:
+            words = [*SWEPT, "-o", str(new)]
     code, out, err = called(*words)
     if command == "export":
         return code, out, err, arrays(folder)
@@ -152,9 +166,22 @@ def gone_on(path: Path, whole: Any) -> str:
         return "right" if rows and equal(more.theta, whole.theta) and am.check_trace(path).whole else "other"
 
 
+def swept_again(path: Path, folder: Path, good: dict[str, Any], whole: bool) -> str:
+    """Whether a sweep that was repaired (then it has to be whole) or gone on with is in the end the undamaged one."""
+    if whole and not am.check_trace(path).whole:
+        return f"other {am.check_trace(path).problems[:2]}"
+    _, out, _ = called("info", str(path))
+    code, _, err = called(*SWEPT, "-o", str(path))
+    if code:
+        return f"other {err[:200]}"
+    found = same_rows(run("export", path, folder)[3], good["exported"])
+    return "fewer" if found == "right" and out != good["info"] else found
+
+
 def verdict(command: str, path: Path, folder: Path, good: dict[str, Any]) -> str:
     """What a command makes of a damaged file."""
-    code, out, err, new = run(command, path, folder)
+    sweep = good["whole"] is None
+    code, out, err, new = run(command, path, folder, sweep)
     lines = [line for line in err.splitlines() if "warning" not in line]
     if "Traceback" in out + err or "a bug" in err:
         return f"TRACEBACK {lines[-1][:300] if lines else ''}"
@@ -166,6 +193,8 @@ def verdict(command: str, path: Path, folder: Path, good: dict[str, Any]) -> str
         return "error" if len(lines) == 1 and lines[0].startswith("analogmgd: error: ") else f"TRACEBACK {err[:300]}"
     if command == "export":
         return same_rows(new, good["exported"])
+    if sweep and command in ("resume", "repair"):
+        return swept_again(new, folder, good, whole=command == "repair")
     if command == "resume":
         return gone_on(new, good["whole"])
     if command == "repair":
@@ -193,7 +222,7 @@ def worker(folder: Path, goods: dict[str, Any], tasks: list[tuple[int, str]], op
     for number, command in tasks:
         path = folder / f"{number}.h5"  # each its own: HDF5 knows files by what they are, not by their names
         if number != last:
-            for old in folder.glob("[0-9]*"):
+            for old in folder.glob("[0-9]*.*"):
                 old.unlink()
             what = spoil(folder, goods, path, number, options.seed)
             last = number
@@ -262,7 +291,7 @@ def main(words: list[str] | None = None) -> int:
     kinds: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        goods = {run_name: made(folder, run_name, STEPS) for run_name in RUNS}
+        goods = {run_name: made(folder, run_name, STEPS) for run_name in [*RUNS, SWEEP]}
         reported = True
         for number, command, what, found in outcomes(folder, goods, options):
             if command == "info" and number % 100 == 99:

@@ -24,6 +24,9 @@ RUNS: dict[str, tuple[Any, Any, dict[str, Any], int | None]] = {  # chip, rule, 
     "killed": (XOR, am.MGD(eta=0.3), {"probe_chips": [2]}, signal.SIGKILL),
     "diverged": (am.Network.mlp([2, 4, 1], activation="relu", output="linear"), am.MGD(eta=1e6), {}, None),
 }
+SWEEP = "sweep"  # the file of one
+SWEPT = ["sweep", "parity", "--vary", "rule.eta=0.1,0.2,0.5", "--steps", "200", "--chips", "3", "--target", "0.9",
+         "--threads", "1", "--quiet"]  # fmt: skip
 
 
 class Stop:

@@ -152,14 +152,15 @@ def differences(path: str, whole: Contents) -> list[str]:
     return wrong
 
 
-def wrong_rows(trace: am.Trace, whole: Contents) -> list[str]:
-    """Names of quantities whose rows are not those of the undisturbed run, to the bit, or are not as many."""
+def wrong_rows(trace: am.Trace, whole: Contents, rows: int | None = None) -> list[str]:
+    """Names of quantities whose rows (the first ones) are not the undisturbed run's, to the bit, or are not as many."""
     wrong = []
-    for group, mapping, rows in (("record", trace.record, trace.rows), ("probe", trace.probe, trace.probe_rows)):
+    first = trace.rows if rows is None else rows
+    for group, mapping, rows in (("record", trace.record, first), ("probe", trace.probe, trace.probe_rows)):
         for name in mapping:
             if name == "chip":
                 continue
-            mine, theirs = mapping[name], whole[f"{group}/{name}"][:rows]
+            mine, theirs = mapping[name][:rows], whole[f"{group}/{name}"][:rows]
             if mine.shape != theirs.shape or mine.tobytes() != theirs.tobytes():
                 wrong.append(f"{group}/{name}")
     return wrong

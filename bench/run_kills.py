@@ -3,10 +3,10 @@
     python bench/run_kills.py [--kills 100] [--takeovers 20] [--seed 0]
 
 Runs of four kinds, on 1 and 2 threads by turns; half of the kills on runs with a checkpoint every 20 ms, half with the
-interval that is usual. What goes on with a run is killed too, up to `CHAIN` times; then the file must be that of the
-undisturbed run. After every kill the file is read, and its rows compared. At last the moment is hit in which `resume`
-takes the rows over into a new file. Kills before there is a file are counted apart. Writes run_kills.json.
-(Sweeps: sweep_kills.py.)
+interval that is usual; half of the runs begin with fewer steps than they get in the end. What goes on with a run is
+killed too, up to `CHAIN` times; then the file must be that of the undisturbed run. After every kill the file is read,
+and its rows compared. At last the moment is hit in which `resume` takes the rows over into a new file. Kills before
+there is a file are counted apart. Writes run_kills.json. (Sweeps: sweep_kills.py.)
 """
 
 from __future__ import annotations
@@ -45,14 +45,18 @@ LONGER = 3  # times as many steps where the interval is the usual one
 EARLY = 0.2  # share of kills that come so soon that the file may not be there
 
 
-def check(path: str, whole: Contents) -> int | None:
-    """Read what a killed process left; the step of the checkpoint, -1 if all was done, None if there is no file."""
+def check(path: str, whole: Contents, end: int = -1) -> int | None:
+    """Read what a killed process left; the step of the checkpoint, -1 if all was done, None if there is no file.
+
+    end : steps of a run that is to be extended: the row there is its own
+    """
     if inode(path) is None:
         return None
     with am.Trace(path) as trace:
         if trace.status_text != "interrupted (writer gone)" and trace.status != "complete":
             raise SystemExit(f"a killed run has status {trace.status_text}")
-        if wrong := wrong_rows(trace, whole):
+        own_end = trace.rows > 0 and int(trace.record.read("step", -1)) == end
+        if wrong := wrong_rows(trace, whole, trace.rows - own_end):
             raise SystemExit(f"after a kill, {', '.join(wrong)} are not those of the undisturbed run")
         step = trace.checkpoint().step if trace.status != "complete" else -1
     with h5py.File(path, "r", swmr=True, locking=False) as file:
@@ -100,12 +104,19 @@ def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> 
     while count["kills"] < kills:
         remove("k.h5")
         in_chain, finished = 0, False
+        first = int(steps * random.uniform(0.2, 0.9)) if random.random() < 0.5 else steps
+        count["of the runs begun with fewer steps"] += first < steps
         while in_chain < CHAIN and count["kills"] < kills and not finished:
             resumed = inode("k.h5") is not None
-            again = ["resume", "k.h5"] if resumed else [*words, "-o", "k.h5"]
+            whole_words = ["resume", "k.h5", "--steps", str(steps)]
+            again = whole_words if resumed else [*words, "--steps", str(first), "-o", "k.h5"]
             finished = not kill(again, seconds, 1 + count["starts"] % 2, (0.4 if often else 0.9) * took, random)
             count["starts"] += 1
-            step = check("k.h5", whole)
+            step = check("k.h5", whole, first if first < steps else -1)
+            if step == -1 and first < steps and not resumed:  # it came to its own end
+                finished = False
+                count["extended when complete"] += 1
+                continue
             if step == -1:
                 count["killed after its end"] += not finished
                 finished = True
@@ -120,7 +131,7 @@ def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> 
             count["of them with a checkpoint"] += step > 0
             count["readable, with the right rows"] += 1
         if not finished:
-            done(["resume", "k.h5"], seconds, 1 + count["starts"] % 2)
+            done(["resume", "k.h5", "--steps", str(steps)], seconds, 1 + count["starts"] % 2)
         ended("k.h5", whole)
         count["runs with the same bits in the end"] += 1
     count["resumes"] = count["kills"]  # each was gone on with

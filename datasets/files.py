@@ -4,7 +4,6 @@ Whatever a file claims is checked before memory is taken; nothing in it is execu
 """
 
 import math
-import mmap
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ import h5py
 import numpy as np
 
 from analogmgd.errors import DataError
+from analogmgd.hdf5_heaps import damaged_heap
 from analogmgd.limits import at_most
 
 from .checks import check_memory, short
@@ -21,7 +21,6 @@ from .checks import check_memory, short
 FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # of HDF5 itself, and h5py's lzf
 UNPACKS = 1100  # times as large, at most: deflate's limit is 1032
 TEXTS_BYTES = 64 << 20  # beside the file's size, while texts are read
-HEAP = b"GCOL\1\0\0\0"  # how a global heap of HDF5 begins; its size follows
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5")
 REQUIRED = ("x_train", "y_train")
 ABOUT = ("classes", "image_shape")
@@ -99,7 +98,9 @@ def read_hdf5(path: Path) -> dict[str, Any]:
         check_memory(needed, f"data file {path}")
         classes: dict[str, Any] = {}
         if "classes" in names:
-            check_heaps(path)
+            damage = damaged_heap(path)
+            if damage:
+                raise DataError(f"{path} is damaged: {damage}")
             with at_most(path.stat().st_size + TEXTS_BYTES):  # a text's length is believed, too
                 classes = {"classes": hdf5_value(file, "classes")}
         return {name: hdf5_value(file, name) for name in names if name != "classes"} | classes
@@ -117,17 +118,6 @@ def check_self_contained(path: Path, file: h5py.File, name: str) -> None:
             raise DataError(
                 f"{path}: {name} is packed with filter {number}; allowed: gzip, lzf, szip, shuffle and checksums"
             )
-
-
-def check_heaps(path: Path) -> None:
-    """Refuse a heap of texts that is larger than the file: HDF5 would take the memory it claims."""
-    with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        at = content.find(HEAP)
-        while at >= 0:
-            size = int.from_bytes(content[at + 8 : at + 16], "little")
-            if size > len(content) - at:
-                raise DataError(f"{path} is damaged: a heap in it claims {size} bytes; {len(content) - at} are there")
-            at = content.find(HEAP, at + 1)
 
 
 def check_stored(path: Path, name: str, item: h5py.Dataset, claimed: int) -> None:

@@ -188,6 +188,47 @@ def test_a_trace_that_nobody_holds_is_closed_at_once(copy):
         gc.enable()
 
 
+@pytest.mark.parametrize(
+    ("place", "name", "value"),
+    [("/", "config", "eta = 99"), ("/", "seed", 99), ("/", "status", "running"), ("/", "environment", "{}"),
+     ("/", "environment", "no JSON"), ("record/time", "unit", "ms"), ("record/cost", "dims", ["chip", "row"]),
+     ("/", "chance_accuracy", 0.125), ("/", "format", None)],
+)  # fmt: skip
+def test_attributes_for_other_programs(place, name, value, copy):
+    with h5py.File(copy, "r+") as file:
+        del file[place].attrs[name]
+        if value is not None:
+            file[place].attrs[name] = value
+    [problem] = am.check_trace(copy).problems
+    assert problem.startswith(f"the attribute {name} of /{place.strip('/')} ")
+
+
+def test_a_heap_in_which_hdf5_would_hang(copy):
+    raw = bytearray(copy.read_bytes())
+    where = raw.find(b"GCOL\1") + 16
+    raw[where + 8 : where + 16] = bytes(8)
+    raw[where : where + 2] = bytes(2)
+    copy.write_bytes(raw)
+    [problem] = am.check_trace(copy).problems
+    assert problem.startswith("its attributes are damaged: a text in a heap claims 0 bytes")
+
+
+def test_arrays_that_are_not_of_the_trace(copy):
+    with h5py.File(copy, "r+") as file:
+        file["record/more"] = np.zeros(20)
+        file["own"] = np.zeros(3)
+    assert am.check_trace(copy).problems == ("/own is not of this trace", "/record/more is not of this trace")
+    assert "more" not in Trace(copy).record
+    assert done("info", str(copy))
+
+
+def test_a_later_version_is_not_repaired(copy, tmp_path):
+    with h5py.File(copy, "r+") as file:
+        file.attrs["format_version"] = 2
+    with pytest.raises(TraceError, match=r"format version 2; this analogmgd knows up to 1: upgrade"):
+        am.repair(copy, tmp_path / "new.h5")
+
+
 def test_rows_that_vanish_are_missed(copy):
     with h5py.File(copy, "r+") as file:
         file["record/step"].resize(12, axis=0)

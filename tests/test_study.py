@@ -19,7 +19,8 @@ from analogmgd.study_curves import HERE, VALUES, Curve, Panel
 from analogmgd.study_numbers import NOTHING, Number, bounded, in_words, slope, tolerated, written
 from analogmgd.study_results import THERE, of_results
 from analogmgd.study_theory import cosines
-from analogmgd.sweep_file import SweepFile, created
+from analogmgd.sweep_file import SweepFile
+from analogmgd.sweep_layout import created
 from analogmgd.sweep_point import Target
 from analogmgd.vary import listed
 

@@ -21,7 +21,8 @@ from analogmgd.cli.resolve import Source, overlay
 from analogmgd.errors import ConfigError
 from analogmgd.plot_sweep import follows, plot_sweep
 from analogmgd.sweep import Sweep, each_value, paced
-from analogmgd.sweep_file import DONE, OF_CHIP, TO_TARGET, SweepFile
+from analogmgd.sweep_file import SweepFile
+from analogmgd.sweep_layout import DONE, OF_CHIP, TO_TARGET
 from analogmgd.sweep_point import Target
 from analogmgd.sweep_statistics import interval_of_median, share, spread, time_to_target
 from analogmgd.vary import Axis, grid, listed
@@ -492,7 +493,7 @@ def test_another_version_is_said(tmp_path, monkeypatch):
     path = str(tmp_path / "s.h5")
     points = grid([Axis.read("rule.eta=0.1,0.2")])
     with monkeypatch.context() as patched:
-        patched.setattr("analogmgd.sweep_file.__version__", "0.0.1")
+        patched.setattr("analogmgd.sweep_layout.__version__", "0.0.1")
         sweep_of(points).run(path, threads=1)
     with pytest.warns(am.AnalogMGDWarning, match=r"begun by analogmgd 0\.0\.1"):
         sweep_of(points).run(path, threads=1)

@@ -1,5 +1,6 @@
 """Damage to the file of a sweep is found and said; `repair` keeps the points that are whole."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from cli_help import call, done, refusal
 from test_integrity import flip
 
 import analogmgd as am
-from analogmgd.sweep_file import SUMMED
+from analogmgd.sweep_layout import SUMMED
 
 VARIED = ["--vary", "rule.eta=0.1,0.2,0.5", "--steps", 100, "--chips", 2, "--target", 0.9, "--quiet"]
 GIVEN = {"run.steps": 100, "run.chips": 2}
@@ -93,6 +94,27 @@ def test_sweeps_of_an_earlier_version(sweep):
     said = am.check_trace(sweep).problems
     assert said[0] == "point 0 has values of final_accuracy that are not from 0 to 1"
     assert said[1] == "point 1 is done, but not all of its chips have a status and steps"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"sweep": "{"}, {"sweep": '{"axes": 3}'}, {"format_version": "x"}, {"format_version": 9}, {"environment": "["},
+     {"sweep": '{"axes": {"rule.eta": [1, 2, 3]}, "zipped": false, "targets": [], "chips": 300000000000}'},
+     {"sweep": json.dumps({"axes": {f"rule.{n}": list(range(2000)) for n in "abc"}, "zipped": False, "targets": [],
+                           "chips": 2})}],
+)  # fmt: skip
+def test_an_early_sweep_whose_attributes_are_damaged(changes, sweep):
+    with h5py.File(sweep, "r+") as file:
+        del file["about"], file["points/crc32"]
+        for name, value in changes.items():
+            del file.attrs[name]
+            file.attrs[name] = value
+    for words in (["info", sweep], ["export", "--format", "csv", sweep]):
+        result = call(*words)
+        assert result.exit_code in (1, 2)
+        [line] = result.stderr.splitlines()
+        assert "is damaged" in line or "version 9" in line, line
+    assert am.check_trace(sweep).problems
 
 
 def test_a_sweep_that_is_being_written_is_not_repaired(sweep):

@@ -16,7 +16,8 @@ from test_sweep import SMALL, assert_alike, contents, sweep_of
 import analogmgd as am
 from analogmgd.errors import ClusterError, ConfigError
 from analogmgd.sweep import Sweep
-from analogmgd.sweep_file import DONE, FAILED, SweepFile
+from analogmgd.sweep_file import SweepFile
+from analogmgd.sweep_layout import DONE, FAILED
 from analogmgd.sweep_pool import Threads, pool_of
 from analogmgd.sweep_worker import versions
 from analogmgd.vary import Axis, grid

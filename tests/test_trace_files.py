@@ -293,3 +293,26 @@ def test_a_file_that_comes_at_the_last_moment_is_not_replaced(tmp_path, monkeypa
         open_writer(path, header())
     assert path.read_text() == "mine"
     assert [p.name for p in tmp_path.iterdir()] == ["run.h5"]
+
+
+def test_two_runs_that_replace_one_file_at_once(tmp_path, monkeypatch):
+    """Both were told to replace it, and nobody was writing it; the second to be ready is refused."""
+    path, replace = tmp_path / "run.h5", os.replace
+    open_writer(path, header()).abort()
+
+    def late(part, target):
+        monkeypatch.setattr("os.replace", replace)
+        with (
+            pytest.raises(TraceError, match="just being begun or gone on with"),
+            trace_open.alone_with(str(path)),
+        ):
+            pass
+        replace(part, target)
+
+    monkeypatch.setattr("os.replace", late)
+    with open_writer(path, header(), force=True) as first:
+        first.append(learning(header(), np.arange(3) * 50), flush=True)
+        with pytest.raises(ConfigError, match="is being written by process"):
+            open_writer(path, header(), force=True)
+    with Trace(path) as trace:
+        assert trace.rows == 3

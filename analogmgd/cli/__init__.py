@@ -11,6 +11,7 @@ A further command is a module with a click command and a line in `COMMANDS` (`gr
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 
@@ -25,3 +26,6 @@ def main() -> None:
     except KeyboardInterrupt:  # while still loading
         print("analogmgd: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        with contextlib.suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: one more Ctrl-C would end it with a traceback

@@ -207,7 +207,7 @@ def table(file: SweepFile) -> list[dict[str, Any]]:
     import numpy as np
 
     from analogmgd.study_values import final
-    from analogmgd.sweep_file import DONE, FAILED
+    from analogmgd.sweep_layout import DONE, FAILED
     from analogmgd.sweep_statistics import share, spread, time_to_target
 
     rows, state, errors = [], file.state, file.errors()
