@@ -25,7 +25,7 @@ from .trace_checkpoint import Checkpoint, described
 from .trace_open import alone_with, writer_alive
 from .train import Progress, tell_needs, watcher
 
-SAME = ("machine", "cpu", "fma", "numpy", "numba")  # what the last bits of a result may depend on
+SAME = ("machine", "fma", "numpy", "numba")  # what the last bits of a result may depend on
 CLOSE = 1e-4  # relative difference of chips drawn on another kind of processor, at most
 
 

@@ -26,7 +26,10 @@ NAMED = 100  # steps at which the run was gone on with, that its trace names at 
 def fused() -> bool:
     """Whether this processor multiplies and adds in one operation, as the bits of a result suppose."""
     from llvmlite import binding
+    from numba import config
 
+    if config.CPU_FEATURES is not None:  # numba was told what to make code for
+        return "+fma" in config.CPU_FEATURES.split(",")
     return bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64"))
 
 
@@ -39,7 +42,7 @@ def environment(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
-        "cpu": binding.get_host_cpu_name(),
+        "cpu": numba.config.CPU_NAME or binding.get_host_cpu_name(),
         "machine": platform.machine(),
         "fma": fused(),
         "threads": threads,

@@ -31,6 +31,7 @@ it works: whatever happens meanwhile, one of the two is there and whole.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -261,6 +262,7 @@ class FileWriter(TraceWriter):
         try:
             put(state, slot, pieces)
             state.flush()
+            synced(self._file.id.get_vfd_handle())  # before the text says that it is there
             texts[slot] = text
             texts.flush()
         except (OSError, RuntimeError) as error:
@@ -275,6 +277,7 @@ class FileWriter(TraceWriter):
         handle, size = self._file.id.get_vfd_handle(), self._file.id.get_filesize()
         if os.fstat(handle).st_size < size:  # room that was given out and not used; readers want it there
             os.ftruncate(handle, size)
+        synced(handle)
         handle = os.dup(handle)
         try:
             self.closed = True
@@ -296,7 +299,9 @@ class FileWriter(TraceWriter):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))
             self.closed = True
-        self.error = TraceError(f"cannot write the trace {self.path!r}: {one_line(error)}; {kept(self.path or '')}")
+        self.error = TraceError(
+            f"cannot write the trace {self.path!r}: {one_line(error)}; {kept(self.path or '', error)}"
+        )
         raise self.error from error
 
     def _end(self, state: dict[str, Any], final: dict[str, Array]) -> None:
@@ -318,8 +323,24 @@ class FileWriter(TraceWriter):
         return Trace(self.path or "")
 
 
-def kept(path: str) -> str:
+class UnsyncedError(OSError):
+    """A drive that did not write what it had taken."""
+
+
+def synced(handle: int) -> None:
+    """Wait until the drive has all of a file: it may say only now that it could not write it."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # file systems that cannot be asked
+            return
+        raise UnsyncedError(error.errno, error.strerror) from error
+
+
+def kept(path: str, error: BaseException) -> str:
     """What is left in a file that could not be written any more, by looking."""
+    if isinstance(error, UnsyncedError):  # what is read now are the system's own copies
+        return "what of it is on the drive `analogmgd info --check` tells, once the drive is well"
     try:
         store = FileStore(path)
         rows = store.rows

@@ -6,7 +6,8 @@ In a small file system in memory (tmpfs), which it mounts and so needs to be roo
 by `resume`, and at a random row the file system is shrunk to a random size that is not enough. The process must end
 with exit code 1 and one line; the file must hold the rows that the line says, those of the undisturbed run; and once
 there is room again, `resume` must come to the bits of the undisturbed run. The same with a limit to the size of files
-(a quota's error), in directories that cannot be written, and with a file system that vanishes (`umount -l`).
+(a quota's error), in directories that cannot be written, with a file system that vanishes (`umount -l`), and with a
+drive that takes what it then cannot write (a loop device on a full file system): the process has to say so.
 Writes disk_full.json. Exits with 2 where nothing can be mounted.
 """
 
@@ -221,6 +222,27 @@ def refused(whole: Contents) -> dict[str, str]:
     return said
 
 
+def dying() -> str:
+    """What is said when the drive turns out not to have written what it took."""
+    words = ["train", "digits", "--chips", "64", "--record", "cost,theta", "--record-every", "40", "--steps", "3000"]
+    Path("drive").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", "drive"], check=True)
+    try:
+        with open("drive/image", "wb") as image:
+            image.truncate(ROOM)
+        subprocess.run(["mkfs.ext4", "-q", "-F", "-O", "^has_journal", "drive/image"], check=True)
+        subprocess.run(["mount", "-o", "loop", "drive/image", "disk"], check=True)
+        code, text = ended(start([*words, "-o", "disk/k.h5"], OFTEN, "log"))
+    except (OSError, subprocess.CalledProcessError) as error:  # no loop devices, or no mkfs
+        return f"not tried: {error}"
+    finally:
+        for place in ("disk", "drive"):
+            subprocess.run(["umount", "-l", place], check=False, capture_output=True)
+    if code != 1 or text.count("\n") != 1 or "what of it is on the drive" not in text:
+        raise SystemExit(f"dying drive: exit code {code}: {text!r}")
+    return f"{code}: {text.strip()}"
+
+
 def main() -> None:
     """Fill, compare, save, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,6 +261,7 @@ def main() -> None:
             limited = repeated(max(1, options.trials // 4), words, whole, random, limit)
             print(f"limit to the size of a file: {limited}", flush=True)
             said = refused(whole)
+            said["train, drive that does not write"] = dying()
             for what, text in said.items():
                 print(f"{what}: {text}")
     result = {"disk full": full, "limit to the size of a file": limited, "said": said}

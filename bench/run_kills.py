@@ -58,7 +58,8 @@ def check(path: str, whole: Contents, end: int = -1) -> int | None:
         own_end = trace.rows > 0 and int(trace.record.read("step", -1)) == end
         if wrong := wrong_rows(trace, whole, trace.rows - own_end):
             raise SystemExit(f"after a kill, {', '.join(wrong)} are not those of the undisturbed run")
-        step = trace.checkpoint().step if trace.status != "complete" else -1
+        over = trace.status == "complete" and int(trace.record.read("step", -1)) == whole["record/step"][-1]
+        step = -1 if over else trace.checkpoint().step
     with h5py.File(path, "r", swmr=True, locking=False) as file:
         steps = file["record/step"][:]
         if not (np.diff(steps[steps >= 0]) > 0).all():
@@ -113,14 +114,13 @@ def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> 
             finished = not kill(again, seconds, 1 + count["starts"] % 2, (0.4 if often else 0.9) * took, random)
             count["starts"] += 1
             step = check("k.h5", whole, first if first < steps else -1)
-            if step == -1 and first < steps and not resumed:  # it came to its own end
-                finished = False
-                count["extended when complete"] += 1
-                continue
             if step == -1:
                 count["killed after its end"] += not finished
                 finished = True
-            if finished:
+                continue
+            if finished:  # with the fewer steps it began with
+                finished = False
+                count["extended when complete"] += 1
                 continue
             if step is None:
                 count["killed before the file was there"] += 1

@@ -4,6 +4,8 @@ One property over every option: `test_every_option_is_drawn` fails when one is a
 """
 
 import math
+import os
+import platform
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -709,3 +711,30 @@ def test_emulated_time_counts_every_evaluation_and_write(case, n):
         + writes * case.chip.device.write_time
     )
     assert math.isclose(plan.seconds(n), expected, rel_tol=1e-12)
+
+
+OTHER_PROCESSOR = """
+import hashlib, analogmgd as am
+chip = am.Chip(am.Network.mlp([2, 2, 1]), device=am.device("ecram"))
+run = am.train(chip, "parity", am.MGD(eta=0.1, tau_theta=3), steps=500, chips=5, seed=3, record_every=50)
+print(hashlib.sha256(run.theta.tobytes() + run.cost[:].tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the other types of processors are x86-64's")
+def test_the_bits_of_processors_without_fused_multiply_add(tmp_path):
+    """A small part of bench/cpu_types.py."""
+    narrow = {"NUMBA_CPU_NAME": "x86-64-v2", "NUMBA_CPU_FEATURES": "+sse4.1,+sse4.2,+popcnt,+ssse3",
+              "NUMBA_CACHE_DIR": str(tmp_path), "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4"}  # fmt: skip
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", OTHER_PROCESSOR],
+            env={**os.environ, **more},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for more in ({}, narrow)
+    }
+    assert len(found) == 1
+    assert len(found.pop()) == 65

@@ -491,6 +491,31 @@ def test_a_full_disk_later(monkeypatch, often):
     assert_same_run(am.resume("f.h5"), whole)
 
 
+@pytest.mark.parametrize("calls", [1, 3])
+def test_a_drive_that_did_not_write_what_it_took(calls, monkeypatch, often):
+    """At the end of a short run, or with a checkpoint of a longer one."""
+    left = calls
+
+    def fsync(handle):
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(TraceError, match=r"'d\.h5': Input/output error; what of it is on the drive"):
+        am.train(XOR, "parity", am.MGD(eta=0.3), steps=100_000, chips=3, trace="d.h5")
+    assert left <= 0
+
+
+def test_a_drive_that_cannot_be_asked(monkeypatch):
+    def fsync(handle):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert am.Trace(simple()).status == "complete"
+
+
 def test_a_file_that_was_taken_away():
     class Away(Stop):
         def start(self, plan):
