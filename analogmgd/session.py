@@ -28,8 +28,9 @@ def fused() -> bool:
     from llvmlite import binding
     from numba import config
 
-    if config.CPU_FEATURES is not None:  # numba was told what to make code for
-        return "+fma" in config.CPU_FEATURES.split(",")
+    told = getattr(config, "CPU_FEATURES", None)  # what numba is to make code for
+    if told is not None:
+        return "+fma" in told.split(",")
     return bool(binding.get_host_cpu_features().get("fma", platform.machine() != "x86_64"))
 
 
@@ -42,7 +43,7 @@ def environment(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "numba": numba.__version__,
-        "cpu": numba.config.CPU_NAME or binding.get_host_cpu_name(),
+        "cpu": getattr(numba.config, "CPU_NAME", None) or binding.get_host_cpu_name(),
         "machine": platform.machine(),
         "fma": fused(),
         "threads": threads,
