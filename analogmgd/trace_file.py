@@ -362,7 +362,7 @@ def astray(path: str, handle: int) -> str:
     except OSError:
         what = "is not there any more, where it was written to its end"
     if os.fstat(handle).st_nlink:
-        return f"{what}; it is whole where it was moved to"
+        return f"{what}; the file itself is whole, wherever it is now"
     try:
         with open(handle, "rb", closefd=False) as old, open(f"{path}.saved", "xb") as new:
             old.seek(0)

@@ -17,7 +17,7 @@ from test_invariance import assert_bits
 from trace_samples import ALL, header, learning, probes
 
 import analogmgd as am
-from analogmgd import ConfigError, Trace, TraceError
+from analogmgd import ConfigError, Trace, TraceError, trace_file
 from analogmgd.trace import open_writer
 from analogmgd.trace_contents import seal, unseal
 
@@ -294,6 +294,25 @@ def test_what_was_salvaged_goes_on_to_the_same_bits(tmp_path, monkeypatch):
         slot = next(n for n in (0, 1) if file["checkpoint/text"][n])
     flip(path, place(path, "checkpoint/state") + slot * h5py.File(path)["checkpoint/state"].shape[1])
     assert "checkpoint" in am.check_trace("run.h5").problems[0]
+
+
+def test_a_checkpoint_of_rows_that_are_lost_is_not_kept(tmp_path, monkeypatch):
+    """The rows behind the damaged one are, so that there would be as many."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trace_file, "BLOCK_SECONDS", -1.0)  # every row is a block
+    settings = {"chips": 3, "seed": 1, "record_every": 30}
+    am.train(XOR, "parity", am.MGD(eta=0.3), steps=300, trace="run.h5", **settings).close()
+    before = Path("run.h5").read_bytes()
+    for row, kept, step in ((4, 10, 0), (10, 10, 0)):
+        Path("run.h5").write_bytes(before)
+        flip(Path("run.h5"), place(Path("run.h5"), "record/cost", row))
+        found = am.repair("run.h5", "new.h5", force=True)
+        assert (found.rows, found.checkpoint) == (kept, step)
+        assert found.lost[0] == f"/record: row {row}"
+        whole = am.train(XOR, "parity", am.MGD(eta=0.3), steps=300, **settings)
+        with am.resume("new.h5") as more:
+            assert_bits(more.cost, whole.cost, "cost")
+            assert_bits(more.theta, whole.theta, "theta")
 
 
 def test_chips_that_are_lost_are_made_anew_but_not_a_start_of_ones_own(tmp_path, monkeypatch):
