@@ -22,7 +22,8 @@ from .rule import MGD
 from .session import carry_out, completed, header_of
 from .trace import Trace, TraceHeader, check_fits, open_writer
 from .trace_checkpoint import Checkpoint, described
-from .trace_open import alone_with, writer_alive
+from .trace_open import writer_alive
+from .trace_place import alone_with
 from .train import Progress, tell_needs, watcher
 
 SAME = ("machine", "fma", "numpy", "numba")  # what the last bits of a result may depend on

@@ -17,7 +17,8 @@ from .errors import ConfigError
 from .sweep_point import Target
 from .trace_checksums import crc
 from .trace_contents import seal
-from .trace_open import move_new, one_line
+from .trace_open import one_line
+from .trace_place import move_new
 from .units import unit_of
 from .vary import Points
 

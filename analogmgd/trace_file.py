@@ -31,12 +31,8 @@ it works: whatever happens meanwhile, one of the two is there and whole.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import shutil
-import stat
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import h5py  # type: ignore[import-untyped]
@@ -48,55 +44,15 @@ from analogmgd.trace_checkpoint import Checkpoint, put
 from analogmgd.trace_checksums import crc, line_of
 from analogmgd.trace_contents import RUNNING, Array, contents, fixed_arrays, seal
 from analogmgd.trace_memory import Store, TraceWriter
-from analogmgd.trace_open import (
-    DROPPED,
-    alone_with,
-    drop_file,
-    move_new,
-    one_line,
-    part_of,
-    writer_alive,
-    writer_identity,
-)
-from analogmgd.trace_reader import FileStore
+from analogmgd.trace_open import DROPPED, drop_file, one_line, writer_identity
+from analogmgd.trace_place import THERE, alone_with, astray, check_target, kept, move_new, part_of, synced
 from analogmgd.trace_schema import TraceHeader, block_rows, check_fits, layout
 
 if TYPE_CHECKING:
     from analogmgd.trace import Trace
 
 IMAGE_BYTES = 1 << 20  # larger arrays do not go through memory when a file is created
-THERE = "the trace {!r} exists: choose another path, or replace it with --force"
 BLOCK_SECONDS = 1.0  # a block is written when the last one was so long ago, or as `trace_schema` says
-
-
-def check_target(path: str, force: bool) -> None:
-    """Refuse a path at which no trace can be written; nothing is touched.
-
-    Raises:
-        ConfigError: it exists (and `force` is not set), is no regular file, is a file that another run is
-            writing, or its directory is missing.
-    """
-    target = Path(path)
-    try:
-        if not target.parent.is_dir():
-            raise ConfigError(f"cannot create the trace {path!r}: its directory does not exist")
-        if not target.exists():
-            return
-        mode = target.stat().st_mode
-    except OSError as error:
-        raise ConfigError(f"cannot create the trace {path!r}: {one_line(error)}") from error
-    if stat.S_ISDIR(mode):
-        raise ConfigError(f"cannot create the trace {path!r}: it is a directory")
-    if not stat.S_ISREG(mode):
-        raise ConfigError(f"cannot create the trace {path!r}: it exists and is not a file")
-    if not force:
-        raise ConfigError(THERE.format(path))
-    with contextlib.suppress(TraceError):
-        store = FileStore(path)
-        attributes = store.attributes()
-        store.close()
-        if attributes["status"] == "running" and writer_alive(attributes, path):
-            raise ConfigError(f"the trace {path!r} is being written by process {attributes['writer_pid']}")
 
 
 def file_access() -> Any:
@@ -321,52 +277,3 @@ class FileWriter(TraceWriter):
         if self._astray:
             raise TraceError(f"the trace {self.path!r} {self._astray}")
         return Trace(self.path or "")
-
-
-class UnsyncedError(OSError):
-    """A drive that did not write what it had taken."""
-
-
-def synced(handle: int) -> None:
-    """Wait until the drive has all of a file: it may say only now that it could not write it."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # file systems that cannot be asked
-            return
-        raise UnsyncedError(error.errno, error.strerror) from error
-
-
-def kept(path: str, error: BaseException) -> str:
-    """What is left in a file that could not be written any more, by looking."""
-    if isinstance(error, UnsyncedError):  # what is read now are the system's own copies
-        return "what of it is on the drive `analogmgd info --check` tells, once the drive is well"
-    try:
-        store = FileStore(path)
-        rows = store.rows
-        store.close()
-    except TraceError:
-        return "what is left of it cannot be read"
-    return f"its first {rows} rows are kept"
-
-
-def astray(path: str, handle: int) -> str:
-    """What is to be said where a file that was written is not at its path; it is saved if it has no other place.
-
-    handle : of the file
-    """
-    try:
-        if os.path.samestat(os.stat(path), os.fstat(handle)):
-            return ""
-        what = "was replaced by another file while it was written"
-    except OSError:
-        what = "is not there any more, where it was written to its end"
-    if os.fstat(handle).st_nlink:
-        return f"{what}; the file itself is whole, wherever it is now"
-    try:
-        with open(handle, "rb", closefd=False) as old, open(f"{path}.saved", "xb") as new:
-            old.seek(0)
-            shutil.copyfileobj(old, new)
-        return f"{what}; it was saved as {new.name!r}"
-    except OSError as error:
-        return f"{what}, and could not be saved: {one_line(error)}"

@@ -8,8 +8,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py  # type: ignore[import-untyped]
 import psutil  # type: ignore[import-untyped]
@@ -59,94 +58,6 @@ def writer_alive(attributes: dict[str, Any], path: str) -> bool | None:
         return False
     except (KeyError, ValueError, TypeError, OverflowError, psutil.Error):
         return None
-
-
-def locked(handle: int) -> bool:
-    """Keep a file for this process until it closes the handle; False if another has it, or there are no locks here."""
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except (ImportError, OSError):
-        return False
-
-
-@contextlib.contextmanager
-def part_of(target: str) -> Iterator[BinaryIO]:
-    """A new file, to be moved to a place in the same folder; removed if it was not.
-
-    Those that processes left that were killed meanwhile are removed first: nobody holds their locks.
-    """
-    folder, name = os.path.split(target)
-    for other in os.listdir(folder):
-        found = re.fullmatch(re.escape(f".{name}.") + r"(\d+)\.part", other)
-        if found and (int(found[1]) == os.getpid() or not psutil.pid_exists(int(found[1]))):
-            with contextlib.suppress(OSError), open(os.path.join(folder, other), "r+b") as file:
-                if locked(file.fileno()):
-                    os.unlink(file.name)
-    part = os.path.join(folder, f".{name}.{os.getpid()}.part")
-    with open(part, "xb") as file:
-        try:
-            locked(file.fileno())
-            yield file
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(part)
-
-
-@contextlib.contextmanager
-def alone_with(path: str) -> Iterator[None]:
-    """Keep two processes from beginning or going on with a file at once, while each would find no writer at work.
-
-    Raises:
-        TraceError: another process is at it, or there can be no lock file beside it.
-    """
-    try:
-        import fcntl
-    except ImportError:  # no such locks here
-        yield
-        return
-    folder, name = os.path.split(os.path.realpath(path))
-    lock = os.path.join(folder, f".{name}.resume")
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise TraceError(f"the trace {path!r} cannot be locked: {one_line(error)}") from None
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TraceError(f"the trace {path!r} is just being begun or gone on with by another process") from None
-        except OSError:  # a file system without locks
-            pass
-        if not os.path.exists(lock) or os.stat(lock).st_ino != os.fstat(handle).st_ino:  # its owner has just ended
-            raise TraceError(f"the trace {path!r} is just being begun or gone on with by another process")
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                os.unlink(lock)
-    finally:
-        os.close(handle)
-
-
-def move_new(part: str, target: str) -> None:
-    """Move a file to a place where none is, also if another process puts one there at this moment.
-
-    Raises:
-        FileExistsError: one is there.
-    """
-    try:
-        os.link(part, target)  # which, unlike a move, never replaces
-    except FileExistsError:
-        raise
-    except OSError as error:  # a file system without hard links
-        if os.path.lexists(target):
-            raise FileExistsError(target) from error
-        os.replace(part, target)
-        return
-    os.unlink(part)
 
 
 def drop_file(file: h5py.File) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from trace_samples import header, learning
 
-from analogmgd import trace_file, trace_open
+from analogmgd import trace_file, trace_open, trace_place
 from analogmgd.errors import ConfigError, TraceError
 from analogmgd.trace import Trace, open_writer
 from analogmgd.trace_release import release
@@ -304,7 +304,7 @@ def test_two_runs_that_replace_one_file_at_once(tmp_path, monkeypatch):
         monkeypatch.setattr("os.replace", replace)
         with (
             pytest.raises(TraceError, match="just being begun or gone on with"),
-            trace_open.alone_with(str(path)),
+            trace_place.alone_with(str(path)),
         ):
             pass
         replace(part, target)

@@ -112,7 +112,7 @@ def check_out(out: str | None, source: str, config: Config, force: bool) -> str 
     """Refuse, before anything is compiled, a trace that cannot be written or would replace the input."""
     if out is None:
         return None
-    from analogmgd.trace_file import check_target
+    from analogmgd.trace_place import check_target
 
     for name in (source, str(config.data["name"])):
         if os.path.exists(name) and os.path.exists(out) and os.path.samefile(name, out):
