@@ -190,7 +190,8 @@ class Interrupts:
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            over = self.count and getattr(handler, "ends", False)  # the command line's: after Ctrl-C it only says so
+            signal.signal(number, signal.SIG_IGN if over else handler)
 
 
 class Engine:

@@ -14,7 +14,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from cli_help import RUN as PROGRAM
 from cli_help import call, done, refusal, strict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_invariance import assert_bits
 
 import analogmgd as am
@@ -114,6 +117,26 @@ def test_a_run_in_parts_is_the_run_in_one(name):
     assert parts.extra["step"] == STEPS
 
 
+@settings(max_examples=15, deadline=None, derandomize=True, database=None)
+@given(
+    cuts=st.sets(st.integers(1, STEPS - 1), min_size=1, max_size=6),
+    threads=st.lists(st.integers(1, 2), min_size=7, max_size=7),
+    name=st.sampled_from(["momentum, probes", "pairs that drift", "analog"]),
+)
+def test_however_often_and_wherever_it_stops(cuts, threads, name):
+    chip, data, rule, more = CASES[name]
+    given_ = {"chips": 6, "seed": 5, "record_every": 60, **more}
+    whole = am.train(chip, data, rule, steps=STEPS, **given_)
+    first, *rest = sorted(cuts)
+    am.train(chip, data, rule, steps=first, trace="often.h5", force=True, threads=threads[0], **given_).close()
+    for end, count in zip([*rest, STEPS], threads[1:], strict=False):
+        am.resume("often.h5", steps=end, threads=count).close()
+    with Trace("often.h5") as trace:
+        assert_same_run(trace, whole)
+        assert trace.extra["resumed"] == sorted(cuts)
+    assert am.check_trace("often.h5").whole
+
+
 @pytest.mark.parametrize(("tau_theta", "kernels"), [(4, "ensemble"), (64, "columns")])
 def test_pictures_in_parts(tau_theta, kernels):
     rng = np.random.default_rng(0)
@@ -173,6 +196,25 @@ def test_a_second_ctrl_c(number, often):
     assert run.step[found.rows - 1] <= found.step
     assert_bits(run.cost, whole.cost[: run.rows], "cost")
     assert_same_run(am.resume("i.h5"), whole)
+
+
+def test_many_ctrl_c():
+    """Held down, as it were: one line or two, no traceback, and a file that can be read."""
+    words = [*PROGRAM, "train", "parity", "--steps", "100000000", "--chips", "40", "-o", "m.h5", "--quiet"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while not os.path.exists("m.h5"):
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(0.3)
+        while process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.005)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert len(said.splitlines()) <= 2
+    with Trace("m.h5") as trace:
+        assert trace.status == "interrupted"
 
 
 def test_a_run_in_memory_goes_on():

@@ -11,21 +11,29 @@ A further command is a module with a click command and a line in `COMMANDS` (`gr
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import sys
+from typing import NoReturn
+
+
+def interrupt(number: int, frame: object) -> NoReturn:
+    """Ctrl-C outside of a run: the program ends, and those that follow are too late to do any better."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+interrupt.ends = True  # type: ignore[attr-defined]  # see engine.Interrupts
 
 
 def main() -> None:
     """Run the program on `sys.argv` and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     try:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, whatever is being done
+        signal.signal(signal.SIGTERM, interrupt)  # as Ctrl-C, whatever is being done
+        if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as shells start what runs behind
+            signal.signal(signal.SIGINT, interrupt)
         from .group import cli
 
         cli()
     except KeyboardInterrupt:  # while still loading
         print("analogmgd: interrupted", file=sys.stderr)
         sys.exit(130)
-    finally:
-        with contextlib.suppress(ValueError):  # not in the main thread
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said: one more Ctrl-C would end it with a traceback
