@@ -41,7 +41,7 @@ from disturbed import (
 import analogmgd as am
 
 CHAIN = 6  # kills of one run
-LONGER = 3  # times as many steps where the interval is the usual one
+LONGER = 8  # times as many steps where the interval is the usual one
 EARLY = 0.2  # share of kills that come so soon that the file may not be there
 
 
