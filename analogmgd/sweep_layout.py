@@ -142,17 +142,25 @@ def row_sums(file: Any, state: Array, first: int = 0) -> Array:
 
 
 def misshapen(file: Any, points: Points, targets: int, chips: int, known: bool) -> list[str]:
-    """Datasets that are missing or of another shape.
+    """Datasets that are missing, or of another type or shape.
 
     targets : number of them; known : whether there are checksums
     """
     n = len(points)
-    names = ["state", "error", "wall_seconds", *(["crc32"] if known else []), *(axis.key for axis in points.axes)]
-    shapes: dict[str, tuple[int, ...]] = {f"points/{name}": (n,) for name in names}
-    shapes |= {f"chips/{name}": (n, chips) for name in OF_CHIP}
-    shapes |= {f"chips/{name}": (n, targets, chips) for name in TO_TARGET}
-    found = {path: getattr(file[path], "shape", None) for path in shapes if path in file}
-    wrong = [f"/{path} is missing" for path in shapes if path not in found]
-    return wrong + [
-        f"/{path} has shape {shape}; expected {shapes[path]}" for path, shape in found.items() if shape != shapes[path]
-    ]
+    types: dict[str, Any] = {"state": np.int8, "error": f"S{ERROR_BYTES}", "wall_seconds": np.float64} | (
+        {"crc32": np.int64} if known else {}
+    )
+    wanted: dict[str, tuple[Any, tuple[int, ...]]] = {
+        f"points/{name}": (np.dtype(t), (n,)) for name, t in types.items()
+    }
+    for axis in points.axes:
+        wanted[f"points/{axis.key}"] = column([*axis.values]).dtype, (n,)
+    wanted |= {f"chips/{name}": (np.dtype(about[0]), (n, chips)) for name, about in OF_CHIP.items()}
+    wanted |= {f"chips/{name}": (np.dtype(about[0]), (n, targets, chips)) for name, about in TO_TARGET.items()}
+    found = {path: file[path] for path in wanted if path in file}
+    wrong = [f"/{path} is missing" for path in wanted if path not in found]
+    for path, dataset in found.items():
+        dtype, shape = getattr(dataset, "dtype", None), getattr(dataset, "shape", ())
+        if (dtype, shape) != wanted[path]:
+            wrong.append(f"/{path} is {dtype}{list(shape or ())}; expected {wanted[path][0]}{list(wanted[path][1])}")
+    return wrong

@@ -110,7 +110,7 @@ def made(tmp_path):
         path = str(tmp_path / "made.h5")
         values = np.asarray(times if times is not None else np.full((len(points), 100), np.nan), float)
         chips = values.shape[1]
-        created(path, listed(points), chips, (Target("accuracy", 0.9),), "", {})
+        created(path, listed(points), chips, (Target("accuracy", 0.9),), "", {}, force=True)
         file = SweepFile(path, write=True)
         for n in range(len(points)):
             one = np.ones(chips)

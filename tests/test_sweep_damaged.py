@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from cli_help import call, done, refusal
 from test_integrity import flip
@@ -81,6 +82,18 @@ def test_a_sweep_of_which_a_dataset_is_gone(sweep, swept):
     assert am.repair(sweep, "new.h5").lost == ("/chips/steps is missing", "all points")
     am.sweep("parity", {"rule.eta": ETAS}, "new.h5", settings=GIVEN, targets=[0.9]).close()
     same_points("new.h5", swept)
+
+
+@pytest.mark.parametrize("name", ["points/state", "points/rule.eta", "chips/steps"])
+def test_a_dataset_of_another_type(name, sweep):
+    """Also where its bytes, of which the checksums are, stay the same."""
+    with h5py.File(sweep, "r+") as file:
+        values = file[name][()]
+        del file[name]
+        file[name] = values.view(np.uint8 if name == "points/state" else np.uint64)
+    for words in (["info", sweep], ["export", "--format", "csv", sweep]):
+        assert f"damaged: /{name} is uint" in failure(*words)
+    assert am.check_trace(sweep).problems[0].startswith(f"/{name} is uint")
 
 
 def test_sweeps_of_an_earlier_version(sweep):
