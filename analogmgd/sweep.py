@@ -18,12 +18,14 @@ from . import __version__
 from .config import Config
 from .data import Dataset
 from .engine import Interrupts, thread_count
-from .errors import AnalogMGDWarning, ConfigError
+from .errors import AnalogMGDWarning, ConfigError, TraceError
 from .session import environment
 from .sweep_file import SweepFile
 from .sweep_layout import DONE, FAILED, created
 from .sweep_point import Stopped, Target, measured
 from .sweep_pool import Pool, Threads, pool_of
+from .trace_open import one_line
+from .trace_place import astray, kept, synced
 from .train import settle
 from .vary import Axis, Point, Points, grid, listed, tables
 
@@ -165,11 +167,22 @@ class Sweep:
         tick : called several times a second with the points and the chip-steps done by now, first with those of before
         pool : where points run (see `sweep_pool.pool_of`) instead of threads of this process
 
-        Raises ClusterError where a Dask cluster is lost; what was finished is in the file.
+        Raises ClusterError where a Dask cluster is lost; what was finished is in the file. TraceError where the file
+        was deleted or replaced meanwhile (it is saved beside its place), or the drive did not write it.
         """
         pool = pool or Threads(thread_count(threads))
         with self.open(os.fspath(path), pool.threads) as file:
-            return Crew(self, file, pool, tick).work()
+            status = Crew(self, file, pool, tick).work()
+            file.file.flush()
+            lost = astray(os.fspath(path), file.file.id.get_vfd_handle())
+            try:
+                synced(file.file.id.get_vfd_handle())
+            except OSError as error:
+                why = f"{one_line(error)}; {kept(os.fspath(path), error)}"
+                raise TraceError(f"cannot write the sweep {os.fspath(path)!r}: {why}") from error
+        if lost:
+            raise TraceError(f"the sweep {os.fspath(path)!r} {lost}")
+        return status
 
 
 class Crew:

@@ -20,7 +20,9 @@ that every HDF5 program opens, with every point whose state says so complete.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,19 @@ def early(file: Any) -> dict[str, Any]:
     return {**about, "format_version": int(about["format_version"]), **{k: json.loads(v) for k, v in texts.items()}}
 
 
+def being_written(path: str) -> bool:
+    """Whether another process has the file of a sweep locked, to write it.
+
+    >>> being_written("nosuch.h5")
+    False
+    """
+    try:
+        h5py.File(path, "r", locking=True).close()
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EACCES) and os.access(path, os.R_OK)
+    return False
+
+
 class SweepFile:
     """The file of a sweep, to read, also while it is written; with `write` to go on with.
 
@@ -81,7 +96,8 @@ class SweepFile:
         except OSError as error:
             if not Path(path).exists():
                 raise ConfigError(f"{path!r} does not exist") from None
-            raise TraceError(f"{path!r} cannot be opened: {one_line(error)}") from error
+            why = "another process is writing it" if (write or alone) and being_written(path) else one_line(error)
+            raise TraceError(f"{path!r} cannot be opened: {why}") from error
         try:
             self._read(confirm)
         except BaseException:

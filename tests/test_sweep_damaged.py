@@ -1,6 +1,8 @@
 """Damage to the file of a sweep is found and said; `repair` keeps the points that are whole."""
 
+import errno
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,13 @@ from cli_help import call, done, refusal
 from test_integrity import flip
 
 import analogmgd as am
+from analogmgd import TraceError
+from analogmgd.cli.resolve import Source, overlay
+from analogmgd.sweep import Sweep
 from analogmgd.sweep_layout import SUMMED
+from analogmgd.sweep_point import Target
+from analogmgd.vary import Axis, grid
+from analogmgd.vary import tables as tables_of
 
 VARIED = ["--vary", "rule.eta=0.1,0.2,0.5", "--steps", 100, "--chips", 2, "--target", 0.9, "--quiet"]
 GIVEN = {"run.steps": 100, "run.chips": 2}
@@ -130,13 +138,46 @@ def test_an_early_sweep_whose_attributes_are_damaged(changes, sweep):
     assert am.check_trace(sweep).problems
 
 
-def test_a_sweep_that_is_being_written_is_not_repaired(sweep):
+def test_a_sweep_that_is_being_written_is_neither_repaired_nor_replaced(sweep):
     program = "from analogmgd.sweep_file import SweepFile as S; f = S('sweep.h5', True); print(1, flush=True); input()"
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"1\n"
-        assert "cannot be repaired" in failure("repair", sweep, "-o", "new.h5")
+        said = failure("repair", sweep, "-o", "new.h5")
+        assert "cannot be repaired: 'sweep.h5' cannot be opened: another process is writing it" in said
+        assert "is being written by another process" in refusal("sweep", "parity", *VARIED, "-o", sweep, "--force")
+        assert "another process is writing it" in failure("sweep", "parity", *VARIED, "-o", sweep)
         process.communicate(b"\n")
 
 
 def test_a_sweep_is_no_trace(sweep):
     assert "'sweep.h5' is a sweep, no trace" in failure("resume", sweep)
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_sweep_whose_file_loses_its_place(replaced, sweep, swept):
+    """What was done is saved beside it, and another's points are not given out as its own."""
+    points = grid([Axis("rule.eta", tuple(ETAS))])
+    given = tables_of(GIVEN)
+    whole = Sweep(lambda tables: Source("parity").config(overlay(given, tables)), points, [Target.read("0.9")])
+    calls = []
+
+    def once(points, chip_steps):
+        if not calls:
+            os.unlink("mine.h5")
+            if replaced:
+                shutil.copy(sweep, "mine.h5")
+        calls.append(points)
+
+    said = "was replaced by another file" if replaced else "is not there any more"
+    with pytest.raises(TraceError, match=rf"the sweep 'mine\.h5' {said}.*saved as 'mine\.h5\.saved'"):
+        whole.run("mine.h5", tick=once)
+    same_points("mine.h5.saved", swept)
+
+
+def test_a_sweep_on_a_drive_that_did_not_write_it(tmp_path, monkeypatch):
+    def fsync(handle):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert "Input/output error; what of it is on the drive" in failure("sweep", "parity", *VARIED, "-o", "drive.h5")

@@ -166,6 +166,8 @@ def out_path(out: str, source: str, force: bool) -> Path:
     """Where the file may be made, gone on with, or replaced."""
     from pathlib import Path
 
+    from analogmgd.sweep_file import being_written
+
     from .traces import is_sweep
 
     path = Path(out)
@@ -177,6 +179,8 @@ def out_path(out: str, source: str, force: bool) -> Path:
         raise ConfigError(f"cannot create {out!r}: it is a directory")
     if force and path.exists() and not is_sweep(out):
         raise ConfigError(f"{out!r} is not a sweep: --force does not replace it")
+    if force and path.exists() and being_written(out):
+        raise ConfigError(f"the sweep {out!r} is being written by another process")
     return path
 
 
