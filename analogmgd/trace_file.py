@@ -233,11 +233,11 @@ class FileWriter(TraceWriter):
         handle, size = self._file.id.get_vfd_handle(), self._file.id.get_filesize()
         if os.fstat(handle).st_size < size:  # room that was given out and not used; readers want it there
             os.ftruncate(handle, size)
-        synced(handle)
         handle = os.dup(handle)
         try:
             self.closed = True
             self._file.close()
+            synced(handle)
             self._astray = astray(self.path or "", handle)
         finally:
             os.close(handle)
@@ -245,12 +245,13 @@ class FileWriter(TraceWriter):
     def _fail(self, error: BaseException) -> None:
         """Give up after a write that failed: keep what is published, close, raise one line."""
         try:
-            for group, (published, _, blocks) in self._state.items():
-                for name in self.names[group]:
-                    self._sets[f"{group}/{name}"].resize(published, axis=0)  # forget what cannot be written
-                if self.names[group]:
-                    self._sets[f"check/{group}"].resize(blocks, axis=0)
-            self._close({**RUNNING, "status": "interrupted"})
+            if not self.closed:
+                for group, (published, _, blocks) in self._state.items():
+                    for name in self.names[group]:
+                        self._sets[f"{group}/{name}"].resize(published, axis=0)  # forget what cannot be written
+                    if self.names[group]:
+                        self._sets[f"check/{group}"].resize(blocks, axis=0)
+                self._close({**RUNNING, "status": "interrupted"})
         except (OSError, RuntimeError):
             drop_file(self._file)
             DROPPED.add(os.path.realpath(self.path or ""))

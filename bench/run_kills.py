@@ -118,7 +118,9 @@ def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> 
             count["starts"] += 1
             step = check("k.h5", whole, first if first < steps else -1)
             if step == -1:
-                count["killed after its end"] += not finished
+                if not finished:  # before it had closed the file
+                    count["killed after its end"] += 1
+                    am.release("k.h5")
                 finished = True
                 continue
             if finished:  # with the fewer steps it began with
