@@ -41,7 +41,7 @@ from disturbed import (
 import analogmgd as am
 
 CHAIN = 6  # kills of one run
-USUAL = 20.0  # seconds a run takes, about, where the interval is the usual one, of 5 s
+LONG = {True: 4.0, False: 15.0}  # seconds a run takes, about, with checkpoints often, and every 5 s as usual
 EARLY = 0.2  # share of kills that come so soon that the file may not be there
 
 
@@ -95,12 +95,11 @@ def kill(words: list[str], seconds: float | None, threads: int, within: float, r
 
 def chains(kind: Kind, kills: int, often: bool, random: np.random.Generator) -> Counter[str]:
     """Kill runs of a kind so many times, and compare."""
-    steps, seconds = kind.steps, OFTEN if often else None
-    if not often:
-        steps = int(steps * max(1.0, USUAL / done([*run_words(kind, steps), "-o", "whole.h5"])))
-        remove("whole.h5")
+    seconds = OFTEN if often else None
+    pace = kind.steps / done([*run_words(kind, kind.steps), "-o", "whole.h5"], seconds)
+    steps = max(kind.steps, int(LONG[often] * pace))
     words = run_words(kind, steps)
-    took = done([*words, "-o", "whole.h5"], seconds)
+    took = done([*words, "-o", "whole.h5", "--force"], seconds)
     with am.Trace("whole.h5") as trace:
         assert trace.environment["kernels"] == kind.kernels
     whole = contents("whole.h5")
