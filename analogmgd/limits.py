@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import psutil  # type: ignore[import-untyped]
 
+from .errors import ConfigError
+
 if TYPE_CHECKING:
     from .plan import Plan
 
@@ -68,6 +70,26 @@ def chips_bytes(plan: Plan) -> int:
     """Memory that all chips of a run take."""
     lanes = lanes_at_once(plan)
     return -(-len(plan.run.chip_ids) // lanes) * lanes * plan.bytes_per_chip
+
+
+def check_together(plan: Plan, trace_bytes: int, in_file: bool) -> None:
+    """Refuse a run whose chips and rows fit into memory each by themselves, but not both.
+
+    trace_bytes : of the whole trace; in_file : whether it goes to a file, block by block
+
+    Raises:
+        ConfigError: they do not.
+    """
+    from .trace_schema import si_bytes  # here, because it asks for free memory
+
+    chips, rows, free = chips_bytes(plan), min(trace_bytes, BUFFERS) if in_file else trace_bytes, free_memory()
+    if chips + rows > free:
+        what = f"{si_bytes(chips)} of memory for the chips and {si_bytes(rows)} for their rows"
+        advice = "use fewer chips, record fewer rows (record_every)" + (
+            "" if in_file else ", or keep the trace in a file"
+        )
+        count = len(plan.run.chip_ids)
+        raise ConfigError(f"run.chips = {count}: would need {what}, and {si_bytes(free)} are free: {advice}")
 
 
 def memory_of_run(plan: Plan, trace_bytes: int, in_file: bool, state_bytes: int = 0) -> int:

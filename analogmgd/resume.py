@@ -16,6 +16,7 @@ from .config import Config
 from .data import Dataset, load_dataset
 from .engine import Engine, thread_count
 from .errors import AnalogMGDError, AnalogMGDWarning, ConfigError, TraceError
+from .limits import check_together
 from .merge import RowPlan
 from .plan import Plan
 from .rule import MGD
@@ -191,7 +192,7 @@ def _resume(
     last = int(trace.record.read("step", checkpoint.rows - 1)) if checkpoint.rows else 0
     rows = RowPlan(config.run.steps, config.run.record_every, checkpoint.rows, last)
     header = header_of(plan, found, rows, threads)
-    check_fits(header, trace.path)
+    check_together(plan, check_fits(header, trace.path), trace.path is not None)
     engine = Engine(plan, rows, start, threads)
     header = completed(header, engine, start)
     check_same(trace, header, checkpoint, engine.state())

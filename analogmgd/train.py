@@ -16,7 +16,7 @@ from .config import Config, Run
 from .data import Dataset, load_dataset
 from .engine import Engine, thread_count
 from .errors import AnalogMGDWarning, ConfigError
-from .limits import memory_of_run
+from .limits import check_together, memory_of_run
 from .merge import RowPlan, Rows
 from .network import Network
 from .plan import Plan
@@ -135,7 +135,7 @@ def run_config(
     header = header_of(plan, data, rows, count)
     from .trace import check_fits
 
-    check_fits(header, trace)
+    check_together(plan, check_fits(header, trace), trace is not None)
     layers = len(plan.layers)
     for text in warnings_for(plan.rule, plan.n_perturbed, len(data.x_train), run.order, run.precision, layers):
         warnings.warn(text, AnalogMGDWarning, stacklevel=3)

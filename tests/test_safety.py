@@ -172,6 +172,20 @@ def test_free_memory_is_what_container_and_ulimit_leave(tmp_path, monkeypatch):
     assert "0.0 GB are free" in line
 
 
+def test_chips_and_rows_that_fit_only_one_at_a_time(monkeypatch, tmp_path):
+    net = am.Network.mlp([64, 32, 10])
+    settings = {"steps": 2000, "chips": 256, "record": ("theta",), "record_every": 20}
+    monkeypatch.setattr(limits, "free_memory", lambda: 255_000_000)  # 252 MB of rows, 5.5 of chips
+    monkeypatch.setattr("analogmgd.trace_schema.free_memory", lambda: 255_000_000)
+    monkeypatch.setattr("analogmgd.plan_checks.free_memory", lambda: 255_000_000)
+    with pytest.raises(
+        ConfigError, match=r"run\.chips = 256: .* for the chips and 252 MB for their rows, and 255 MB are"
+    ):
+        am.train(net, "digits", am.MGD(eta=0.01), **settings)
+    settings["steps"] = 20
+    am.train(net, "digits", am.MGD(eta=0.01), **settings)
+
+
 def test_a_run_says_what_it_needs_and_its_file_has_that_size(tmp_path):
     file, path = io.StringIO(), tmp_path / "run.h5"
     net, rule = am.Network.mlp([2, 2, 1]), am.MGD(eta=0.1)
