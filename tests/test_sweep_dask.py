@@ -95,7 +95,8 @@ def test_a_cluster_at_an_address(running, tmp_path):
     vary = {"rule.batch": [1, 10**12, 2], "rule.eta": [0.2, 0.5]}
     settings = {"run.steps": 3000, "run.chips": 5}
     for name, more in (("here", {}), ("there", {"scheduler": running.address})):
-        am.sweep("parity", vary, tmp_path / name, settings=settings, targets=[1.0], **more).close()
+        with pytest.warns(am.AnalogMGDWarning, match="4 of 6 points are done, 2 failed"):
+            am.sweep("parity", vary, tmp_path / name, settings=settings, targets=[1.0], **more).close()
     here, there = contents(tmp_path / "here"), contents(tmp_path / "there")
     for one in (here, there):
         one.pop("points/error")  # says how much memory was free
