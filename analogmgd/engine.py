@@ -6,6 +6,7 @@ No result depends on the number of threads, on how chips are put into blocks, or
 from __future__ import annotations
 
 import contextlib
+import functools
 import heapq
 import math
 import operator
@@ -221,19 +222,24 @@ class Engine:
         """What the run is to be gone on with, first axis chips; it does not depend on blocks and threads."""
         if len(self.runners) == 1:
             return self.runners[0].block.state()
-        found: list[np.ndarray] = []
+        found = [np.empty(shape, dtype) for dtype, shape in self.state_kinds]
         first = 0
         for r in self.runners:  # one block's beside the whole: there may not be room for more
-            part, last = r.block.state(), first + r.block.count
-            found = found or [np.empty((len(self.plan.ids), *array.shape[1:]), array.dtype) for array in part]
-            for whole, array in zip(found, part, strict=True):
+            last = first + r.block.count
+            for whole, array in zip(found, r.block.state(), strict=True):
                 whole[first:last] = array
             first = last
         return found
 
+    @functools.cached_property
+    def state_kinds(self) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
+        """Type and shape of each array of `state`."""
+        count = len(self.plan.ids)
+        return [(array.dtype, (count, *array.shape[1:])) for array in self.runners[0].block.state()]
+
     def state_bytes(self) -> int:
         """Bytes of `state`."""
-        return sum(array.nbytes for r in self.runners for array in r.block.state())
+        return sum(dtype.itemsize * math.prod(shape) for dtype, shape in self.state_kinds)
 
     def load(self, step: int, row: int, state: Sequence[np.ndarray]) -> None:
         """Go on from a step, the next row to be taken being number `row`, with what `state` gave."""

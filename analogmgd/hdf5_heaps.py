@@ -5,11 +5,20 @@ Of all that it keeps of its own they alone have no checksum; HDF5 takes the memo
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 
+from .limits import at_most
+
 SIGNATURE = b"GCOL\1\0\0\0"
 HEAD = 16  # bytes of a heap's head, and of an object's
+ROOM = 64 << 20  # bytes that reading texts may take beside the file's size
+
+
+def reading_texts(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+    """While texts of a file are read whose heaps are not damaged: their lengths, too, are believed by HDF5."""
+    return at_most(os.path.getsize(path) + ROOM)
 
 
 def damaged_heap(path: str | os.PathLike[str]) -> str:

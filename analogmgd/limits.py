@@ -72,6 +72,11 @@ def chips_bytes(plan: Plan) -> int:
     return -(-len(plan.run.chip_ids) // lanes) * lanes * plan.bytes_per_chip
 
 
+def rows_bytes(trace_bytes: int, in_file: bool) -> int:
+    """Memory that what is recorded takes: all of it, or what is on its way to a file."""
+    return min(trace_bytes, BUFFERS) if in_file else trace_bytes
+
+
 def check_together(plan: Plan, trace_bytes: int, in_file: bool) -> None:
     """Refuse a run whose chips and rows fit into memory each by themselves, but not both.
 
@@ -82,12 +87,11 @@ def check_together(plan: Plan, trace_bytes: int, in_file: bool) -> None:
     """
     from .trace_schema import si_bytes  # here, because it asks for free memory
 
-    chips, rows, free = chips_bytes(plan), min(trace_bytes, BUFFERS) if in_file else trace_bytes, free_memory()
+    chips, rows, free = chips_bytes(plan), rows_bytes(trace_bytes, in_file), free_memory()
     if chips + rows > free:
         what = f"{si_bytes(chips)} of memory for the chips and {si_bytes(rows)} for their rows"
-        advice = "use fewer chips, record fewer rows (record_every)" + (
-            "" if in_file else ", or keep the trace in a file"
-        )
+        advice = "use fewer chips, record fewer rows (record_every)"
+        advice += "" if in_file else ", or keep the trace in a file"
         count = len(plan.run.chip_ids)
         raise ConfigError(f"run.chips = {count}: would need {what}, and {si_bytes(free)} are free: {advice}")
 
@@ -99,5 +103,5 @@ def memory_of_run(plan: Plan, trace_bytes: int, in_file: bool, state_bytes: int 
     """
     data = plan.data
     numbers = sum(array.size for array in (data.x_train, data.y_train, data.x_test, data.y_test))
-    rows = min(trace_bytes, BUFFERS) + state_bytes if in_file else trace_bytes
+    rows = rows_bytes(trace_bytes, in_file) + state_bytes * in_file
     return chips_bytes(plan) + numbers * plan.dtype.itemsize + rows

@@ -22,7 +22,7 @@ from .plan import Plan
 from .rule import MGD
 from .session import carry_out, completed, header_of
 from .trace import Trace, TraceHeader, check_fits, open_writer
-from .trace_checkpoint import Checkpoint, described
+from .trace_checkpoint import Checkpoint, kinds_of
 from .trace_open import writer_alive
 from .trace_place import alone_with
 from .train import Progress, tell_needs, watcher
@@ -78,12 +78,12 @@ def found_data(trace: Trace, config: Config, data: Dataset | str | None, data_di
     if isinstance(data, str | os.PathLike):
         data = load_dataset(data, data_dir=data_dir)
     if data is None:
-        options = dict(config.data)
-        beside = Path(trace.path or "").parent / str(options["name"])
-        if beside.is_file() and not Path(str(options["name"])).exists():  # a path relative to where the run was made
-            options["name"] = str(beside)
+        name = str(config.data["name"])
+        beside = Path(trace.path or "").parent / name
+        if beside.is_file() and not Path(name).exists():  # a path relative to where the run was made
+            name = str(beside)
         try:
-            data = load_dataset(**options, data_dir=data_dir)
+            data = load_dataset(**{**config.data, "name": name}, data_dir=data_dir)
         except AnalogMGDError as error:
             raise ConfigError(f"the data of the trace are not found: {error}: say where they are (data)") from None
     if not isinstance(data, Dataset):
@@ -100,10 +100,10 @@ def named(config: Config, data: Dataset | str | None) -> Config:
     return replace(config, data={"name": os.fspath(data)})
 
 
-def check_same(trace: Trace, header: TraceHeader, checkpoint: Checkpoint, state: list[np.ndarray]) -> None:
+def check_same(trace: Trace, header: TraceHeader, checkpoint: Checkpoint, engine: Engine) -> None:
     """Refuse what cannot be gone on with, and warn where the last bits may come out differently."""
     kernels, own = trace.environment.get("kernels"), header.environment["kernels"]
-    if kernels != own or (checkpoint.arrays and described(checkpoint.arrays) != described(state)):
+    if kernels != own or (checkpoint.arrays and kinds_of(checkpoint.arrays) != engine.state_kinds):
         raise TraceError(
             f"the trace was written by analogmgd {trace.version}, whose kernels keep another state than those of "
             f"analogmgd {__version__}: go on with that version"
@@ -195,7 +195,7 @@ def _resume(
     check_together(plan, check_fits(header, trace.path), trace.path is not None)
     engine = Engine(plan, rows, start, threads)
     header = completed(header, engine, start)
-    check_same(trace, header, checkpoint, engine.state())
+    check_same(trace, header, checkpoint, engine)
     if checkpoint.arrays:
         engine.load(checkpoint.step, checkpoint.rows, checkpoint.arrays)
     if len(plan.ids) == len(engine.lost(checkpoint.step)):

@@ -123,9 +123,9 @@ class Sweep:
             raise ConfigError(
                 f"{path!r} is of another sweep: {problem}; choose another file, or replace it with --force"
             )
-        before = file.version
-        if before != __version__:
-            text = f"{path} was begun by analogmgd {before}, this is {__version__}: points may not have the same bits"
+        if file.version != __version__:
+            before = f"{path} was begun by analogmgd {file.version}"
+            text = f"{before}, this is {__version__}: points may not have the same bits"
             warnings.warn(text, AnalogMGDWarning, stacklevel=3)
         return file
 
@@ -170,18 +170,18 @@ class Sweep:
         Raises ClusterError where a Dask cluster is lost; what was finished is in the file. TraceError where the file
         was deleted or replaced meanwhile (it is saved beside its place), or the drive did not write it.
         """
-        pool = pool or Threads(thread_count(threads))
-        with self.open(os.fspath(path), pool.threads) as file:
+        pool, name = pool or Threads(thread_count(threads)), os.fspath(path)
+        with self.open(name, pool.threads) as file:
             status = Crew(self, file, pool, tick).work()
             file.file.flush()
-            lost = astray(os.fspath(path), file.file.id.get_vfd_handle())
+            handle = file.file.id.get_vfd_handle()
             try:
-                synced(file.file.id.get_vfd_handle())
+                synced(handle)
             except OSError as error:
-                why = f"{one_line(error)}; {kept(os.fspath(path), error)}"
-                raise TraceError(f"cannot write the sweep {os.fspath(path)!r}: {why}") from error
+                raise TraceError(f"cannot write the sweep {name!r}: {one_line(error)}; {kept(name, error)}") from error
+            lost = astray(name, handle)
         if lost:
-            raise TraceError(f"the sweep {os.fspath(path)!r} {lost}")
+            raise TraceError(f"the sweep {name!r} {lost}")
         return status
 
 

@@ -11,8 +11,8 @@ from .errors import AnalogMGDError
 from .sweep_file import SweepFile
 from .sweep_layout import DONE, FAILED
 from .trace_attributes import wrong_attributes
-from .trace_check import FAULTS, Checked
-from .trace_open import OpenFile, one_line
+from .trace_check import Checked
+from .trace_open import FAULTS, OpenFile, one_line
 
 
 def is_sweep(path: str) -> bool:
@@ -33,7 +33,7 @@ def check_sweep(path: str) -> Checked:
     """Structure, checksums, states and values of a sweep."""
     try:
         with SweepFile(path, confirm=False) as sweep:
-            found = sweep.misshapen() or [*(text for _, text in sweep.wrong()), *attributes(sweep), *problems(sweep)]
+            found = sweep.misshapen() or [*sweep.wrong(), *attributes(sweep), *problems(sweep)]
             groups = [sweep.file[name] for name in ("points", "chips")]
             count = sum(isinstance(item, h5py.Dataset) for group in groups for item in group.values())
             return Checked(tuple(found), int((sweep.state == DONE).sum()), 0, count, sweep.known, "sweep")

@@ -47,7 +47,7 @@ from .sweep_layout import (
 from .sweep_point import Target
 from .trace_checksums import crc
 from .trace_contents import unseal
-from .trace_open import one_line
+from .trace_open import FAULTS, one_line
 from .vary import Axis, Points
 
 
@@ -122,8 +122,8 @@ class SweepFile:
             self.config, self.version = str(about["config"]), str(about["analogmgd_version"])
             self.environment: dict[str, Any] = about["environment"]
             self.fixed: dict[str, int] = about.get("fixed_crc32", {})
-            wrong = (self.misshapen() or [text for _, text in self.wrong()]) if confirm else []
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+            wrong = (self.misshapen() or [*self.wrong()]) if confirm else []
+        except (*FAULTS, AttributeError) as error:
             if isinstance(error, AnalogMGDError):
                 raise
             raise TraceError(f"the sweep {path!r} is damaged: {one_line(error)}") from error
@@ -136,17 +136,24 @@ class SweepFile:
         """Datasets that are missing or of another shape."""
         return misshapen(self.file, self.points, len(self.targets), self.chips, self.known)
 
-    def wrong(self) -> Iterator[tuple[int, str]]:
-        """Point (-1: what is varied) and words for each checksum that is not right."""
+    def wrong(self) -> Iterator[str]:
+        """A line for each checksum that is not right."""
         if not self.known:
             return
         for name, expected in self.fixed.items():
             if crc(self.file[name][:]) != expected:
-                yield -1, f"the checksum of /{name} is wrong"
-        state = self.state  # first: of the points that are done, nothing changes any more
-        for n in np.flatnonzero(row_sums(self.file, state) != self.file["points/crc32"][:]):
-            if state[n] != TODO:
-                yield int(n), f"the checksum of point {n} is wrong"
+                yield f"the checksum of /{name} is wrong"
+        yield from (f"the checksum of point {n} is wrong" for n in np.flatnonzero(self.damaged(self.state)))
+
+    def damaged(self, state: Array) -> Array:
+        """bool[points]: those that are not to do any more, and whose checksums are wrong.
+
+        state : read before, as nothing changes any more of the points that are done
+        """
+        if not self.known:
+            return np.zeros(len(state), bool)
+        found: Array = (state != TODO) & (row_sums(self.file, state) != self.file["points/crc32"][:])
+        return found
 
     def __enter__(self) -> SweepFile:
         return self

@@ -8,9 +8,8 @@ import numpy as np
 
 from .errors import AnalogMGDError, ConfigError, TraceError
 from .sweep_file import SweepFile
-from .sweep_layout import DONE, SUMMED, TODO, created, row_sums
-from .trace_check import FAULTS
-from .trace_open import one_line
+from .sweep_layout import DONE, SUMMED, TODO, created
+from .trace_open import FAULTS, one_line
 from .trace_repair import Repaired
 
 
@@ -41,9 +40,7 @@ def whole_points(old: SweepFile) -> tuple[np.ndarray, list[str]]:
         if wrong:
             return nothing, [*wrong, "all points"]
         state = old.state
-        sums = row_sums(old.file, state)
-        good = sums == old.file["points/crc32"][:] if old.known else np.ones(len(state), bool)
+        damaged = old.damaged(state)
     except FAULTS as error:
         return nothing, [f"all points: {one_line(error)}"]
-    lost = [f"point {n}" for n in np.flatnonzero(~good & (state != TODO))]
-    return np.where(good, state, TODO), lost
+    return np.where(damaged, TODO, state), [f"point {n}" for n in np.flatnonzero(damaged)]

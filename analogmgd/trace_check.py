@@ -16,13 +16,12 @@ from .trace import Trace
 from .trace_attributes import wrong_attributes
 from .trace_checksums import crc_of, described, pieces
 from .trace_contents import unseal
-from .trace_open import one_line
+from .trace_open import FAULTS, one_line
 from .trace_reader import FileStore
 
 ROWS = 1 << 16  # of one number, looked at at once
 ROOT = ("format", "format_version", "analogmgd_version", "created_utc", "config", "seed", "status", "environment",
         "chance_accuracy")  # fmt: skip
-FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, IndexError, MemoryError)
 
 
 @dataclass(frozen=True)

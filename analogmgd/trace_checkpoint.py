@@ -46,9 +46,9 @@ class Checkpoint:
 BEGINNING = Checkpoint(0, 0, 0)
 
 
-def described(arrays: Sequence[Array]) -> list[list[Any]]:
+def kinds_of(arrays: Sequence[Array]) -> list[tuple[np.dtype[Any], tuple[int, ...]]]:
     """Type and shape of every array."""
-    return [[array.dtype.str, list(array.shape)] for array in arrays]
+    return [(array.dtype, array.shape) for array in arrays]
 
 
 def size_of(arrays: Sequence[Array]) -> int:
@@ -67,12 +67,13 @@ def pack(checkpoint: Checkpoint) -> tuple[list[Array], bytes]:
     total = 0
     for piece in pieces:
         total = crc(piece, total)
+    kinds = [[dtype.str, shape] for dtype, shape in kinds_of(checkpoint.arrays)]
     resumed = checkpoint.resumed
     while True:
         text = seal({
             "sequence": checkpoint.sequence, "step": checkpoint.step, "rows": checkpoint.rows,
             "probe_rows": checkpoint.probe_rows, "wall_seconds": checkpoint.wall_seconds, "resumed": resumed,
-            "state_crc32": total, "arrays": described(checkpoint.arrays),
+            "state_crc32": total, "arrays": kinds,
         })  # fmt: skip
         if len(text) <= CHECKPOINT_BYTES or not resumed:
             return pieces, text

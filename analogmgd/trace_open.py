@@ -17,6 +17,8 @@ from analogmgd.errors import TraceError
 from analogmgd.trace_superblock import Unflagged, superblock
 
 OPEN_TRIES = 8  # a file changes between "being written" and "closed" while it is opened
+# what h5py, NumPy and json raise over a damaged file
+FAULTS = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, IndexError, MemoryError)
 DROPPED: set[str] = set()  # files that this process gave up without being able to close them
 
 

@@ -12,11 +12,10 @@ import numpy as np
 
 from .errors import AnalogMGDError, ConfigError, TraceError
 from .trace import TraceHeader
-from .trace_check import FAULTS
 from .trace_checkpoint import Checkpoint
 from .trace_contents import root_attributes
 from .trace_file import FileWriter
-from .trace_open import one_line
+from .trace_open import FAULTS, one_line
 from .trace_salvage import Block, Salvage
 from .trace_schema import COUNTS
 

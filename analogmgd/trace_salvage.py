@@ -13,11 +13,10 @@ import numpy as np
 
 from .config import Config
 from .errors import AnalogMGDError, TraceError
-from .trace_check import FAULTS
 from .trace_checkpoint import Checkpoint, unpack
 from .trace_checksums import PIECE_BYTES, Array, crc, crc_of, crcs_of
 from .trace_contents import RUNNING, unseal
-from .trace_open import one_line, writer_alive
+from .trace_open import FAULTS, one_line, writer_alive
 from .trace_reader import HEADER
 from .trace_schema import FORMAT_VERSION
 from .trace_structure import check_described, check_size
@@ -28,11 +27,7 @@ UNSET = (1 << 64) - 1
 Block = tuple[int, int]  # first row, end
 
 
-class NewerError(TraceError):
-    """Of a version that is not known here."""
-
-
-def newest(file: Any) -> int:
+def version_of(file: Any) -> int:
     """The version of a file's format, as far as it says."""
     try:
         return int(file.attrs["format_version"]) if file.attrs.get_id("format_version").dtype.kind in "iu" else 0
@@ -59,18 +54,18 @@ class Salvage:
             self.file = h5py.File(self._view or path, "r", **({} if self._view else {"locking": False}))
         except (AnalogMGDError, *FAULTS) as error:
             raise TraceError(f"{path!r} cannot be repaired: HDF5 cannot open it: {one_line(error)}") from error
+        version = version_of(self.file)
+        if version > FORMAT_VERSION:
+            self.close()
+            text = f"it has format version {version}; this analogmgd knows up to {FORMAT_VERSION}"
+            raise TraceError(f"{path!r} cannot be repaired: {text}: upgrade analogmgd")
         try:
-            if newest(self.file) > FORMAT_VERSION:
-                text = f"it has format version {newest(self.file)}; this analogmgd knows up to {FORMAT_VERSION}"
-                raise NewerError(f"{path!r} cannot be repaired: {text}: upgrade analogmgd")
             self.header = self._text("header")
             if not all(isinstance(self.header[name], kind) for name, kind in HEADER.items()):
                 raise ValueError("it is of another kind")
             check_described(path, self.header)
         except (AnalogMGDError, *FAULTS) as error:
             self.close()
-            if isinstance(error, NewerError):
-                raise
             raise TraceError(f"{path!r} cannot be repaired: its /header is gone: {one_line(error)}") from error
         self.known, self.types = "types" in self.header, self.header.get("types", {})
         try:

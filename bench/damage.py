@@ -222,7 +222,7 @@ def worker(folder: Path, goods: dict[str, Any], tasks: list[tuple[int, str]], op
     for number, command in tasks:
         path = folder / f"{number}.h5"  # each its own: HDF5 knows files by what they are, not by their names
         if number != last:
-            for old in folder.glob("[0-9]*.*"):
+            for old in folder.glob("[0-9]*"):
                 old.unlink()
             what = spoil(folder, goods, path, number, options.seed)
             last = number

@@ -13,14 +13,12 @@ import h5py
 import numpy as np
 
 from analogmgd.errors import DataError
-from analogmgd.hdf5_heaps import damaged_heap
-from analogmgd.limits import at_most
+from analogmgd.hdf5_heaps import damaged_heap, reading_texts
 
 from .checks import check_memory, short
 
 FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # of HDF5 itself, and h5py's lzf
 UNPACKS = 1100  # times as large, at most: deflate's limit is 1032
-TEXTS_BYTES = 64 << 20  # beside the file's size, while texts are read
 NPZ, HDF5 = (".npz",), (".h5", ".hdf5")
 REQUIRED = ("x_train", "y_train")
 ABOUT = ("classes", "image_shape")
@@ -101,7 +99,7 @@ def read_hdf5(path: Path) -> dict[str, Any]:
             damage = damaged_heap(path)
             if damage:
                 raise DataError(f"{path} is damaged: {damage}")
-            with at_most(path.stat().st_size + TEXTS_BYTES):  # a text's length is believed, too
+            with reading_texts(path):
                 classes = {"classes": hdf5_value(file, "classes")}
         return {name: hdf5_value(file, name) for name in names if name != "classes"} | classes
 

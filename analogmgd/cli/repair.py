@@ -36,11 +36,10 @@ def repair(file: str, out: str, force: bool, as_json: bool) -> None:
     for line in found.lost:
         click.echo(f"lost: {line}")
     if found.kind == "sweep":
-        said = f"{found.rows} of {count(found.points, 'point')} done"
-        rest = f"; `analogmgd sweep`, given again with -o {out}, does the rest" if found.rows < found.points else ""
-        click.echo(f"wrote {out}: {said}{rest}" if found.lost else f"wrote {out}: nothing was lost: {said}{rest}")
-        return
-    kept = count(found.rows, "row") + (f", {count(found.probe_rows, 'probe')}" if found.probe_rows else "")
-    where = f"from step {found.checkpoint}" if found.checkpoint else "from the start"
-    said = kept if found.lost else f"nothing was lost: {kept}"
-    click.echo(f"wrote {out}: {said}; `analogmgd resume {out}` goes on {where}")
+        kept = f"{found.rows} of {count(found.points, 'point')} done"
+        then = f"; `analogmgd sweep`, given again with -o {out}, does the rest" if found.rows < found.points else ""
+    else:
+        kept = count(found.rows, "row") + (f", {count(found.probe_rows, 'probe')}" if found.probe_rows else "")
+        where = f"from step {found.checkpoint}" if found.checkpoint else "from the start"
+        then = f"; `analogmgd resume {out}` goes on {where}"
+    click.echo(f"wrote {out}: {kept if found.lost else f'nothing was lost: {kept}'}{then}")
